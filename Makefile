@@ -34,6 +34,10 @@ ALL_LDFLAGS  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed -pthread $(LDFLAGS)
 LIBS         := $(shell $(PKG_CONFIG) --libs $(PKGS))
 CHECK_LIBS    = $(shell $(PKG_CONFIG) --libs check)
 
+# make V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@echo '  $(1)  $@')
+
 obj = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
 # Only main() stands outside the archives, so tests link the whole daemon and the whole client.
@@ -63,34 +67,45 @@ $(BUILD)/%.a:
 	@rm -f $@ && $(AR) rcs $@ $^
 
 $(BUILD)/taskctld: $(BUILD)/daemon/main.o $(BUILD)/libtaskctld.a
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
 $(BUILD)/taskctl: $(BUILD)/client/main.o $(BUILD)/libclient.a $(BUILD)/libtaskctld.a
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS) -ljansson
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS) -ljansson
 $(BUILD)/taskspawnd: $(SPAWND_OBJS)
-	$(SPAWND_CC) $(CFLAGS) $(SPAWND_LINK) -o $@ $^
+	$(call say,LD)
+	$(Q)$(SPAWND_CC) $(CFLAGS) $(SPAWND_LINK) -o $@ $^
 
 $(BUILD)/static/%.o: %.c
 	@mkdir -p $(@D)
-	$(SPAWND_CC) $(INCLUDES) -D_GNU_SOURCE -DTASKCTL_VERSION='"$(VERSION)"' -std=c11 $(WARN) \
+	$(call say,CC)
+	$(Q)$(SPAWND_CC) $(INCLUDES) -D_GNU_SOURCE -DTASKCTL_VERSION='"$(VERSION)"' -std=c11 $(WARN) \
 	    $(SANFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(ALL_CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/check_%: $(BUILD)/tests/check_%.o $(BUILD)/libclient.a $(BUILD)/libtaskctld.a
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS) $(LIBS) $(CHECK_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS) $(LIBS) $(CHECK_LIBS)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS) $(LIBS)
 $(BUILD)/tests/bench/static_true: tests/bench/static_true.c
 	@mkdir -p $(@D)
-	$(if $(MUSL_GCC),$(MUSL_GCC),$(CC)) -O2 -static -o $@ $<
+	$(call say,CC)
+	$(Q)$(if $(MUSL_GCC),$(MUSL_GCC),$(CC)) -O2 -static -o $@ $<
 $(BUILD)/tests/prog: $(BUILD)/tests/scenarios/prog.o
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS) -ljansson
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS) -ljansson
 $(BUILD)/tests/misbehave: $(BUILD)/tests/misbehave.o
-	$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS)
+	$(call say,LD)
+	$(Q)$(CC) $(ALL_CFLAGS) -o $@ $^ $(ALL_LDFLAGS)
 $(BUILD)/examples/%: examples/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -D_GNU_SOURCE -Wall -Wextra $(CFLAGS) -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -Wall -Wextra $(CFLAGS) -o $@ $<
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 tests: all $(CHECKS) $(HELPERS) $(EXAMPLES)

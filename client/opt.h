@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct call;
 struct req;
@@ -48,5 +49,6 @@ int opt_parse(struct call *call, const struct opt *const *tables, int argc, char
  */
 const char *opt_duration(struct req *r, const char *member, const char *value, bool zero);
 const char *opt_signal(struct req *r, const char *member, const char *value);
+void opt_seconds(struct req *r, const char *member, int64_t ns); /* a number of seconds */
 
 #endif

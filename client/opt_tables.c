@@ -65,6 +65,22 @@ member_abs_path(struct call *call, const struct opt *o, const char *value)
 	return why;
 }
 
+/* The shortest form: 600, -0.25. */
+void
+opt_seconds(struct req *r, const char *member, int64_t ns)
+{
+	char buf[40];
+	size_t n;
+
+	snprintf(buf, sizeof(buf), "%s%lld.%09lld", ns < 0 ? "-" : "", llabs(ns) / NS_PER_SEC,
+	    llabs(ns) % NS_PER_SEC);
+	n = strlen(buf);
+	while (buf[n - 1] == '0')
+		n--;
+	buf[buf[n - 1] == '.' ? n - 1 : n] = '\0';
+	req_raw(r, member, buf);
+}
+
 const char *
 opt_duration(struct req *r, const char *member, const char *value, bool zero)
 {
@@ -75,10 +91,10 @@ opt_duration(struct req *r, const char *member, const char *value, bool zero)
 		return why;
 	if (ns < 0 || (ns == 0 && !zero))
 		return "must be more than 0";
-	if (value[strspn(value, "0123456789")] != '\0' || (value[0] == '0' && value[1] != '\0'))
+	if (value[strspn(value, "0123456789.")] != '\0')
 		req_str(r, member, value);
 	else
-		req_raw(r, member, value);
+		opt_seconds(r, member, ns);
 	return NULL;
 }
 

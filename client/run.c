@@ -35,6 +35,7 @@ struct run {
 	int nstreams;
 	int64_t id;
 	struct strbuf name; /* for people: "flaky.sh (48)" */
+	struct strbuf last; /* what is said at the end, if anything */
 	bool answered;      /* the wait was */
 	bool finished;
 	bool gone_said; /* the task was cancelled because nobody reads its output */
@@ -232,12 +233,11 @@ on_answer(struct run *run, const struct jv *reply)
 		return;
 	}
 	run->code = outcome_code(reply);
-	strbuf_reset(&run->name);
 	if (is_plain_exit(task))
 		return;
-	outcome_label(task, "task", &run->name);
-	strbuf_adds(&run->name, ": ");
-	outcome_sentence(task, &run->name);
+	outcome_label(task, "task", &run->last);
+	strbuf_adds(&run->last, ": ");
+	outcome_sentence(task, &run->last);
 }
 
 /* Only what the user has to know: that nothing will happen yet, or that it was refused. */
@@ -373,8 +373,8 @@ follow(struct run *run)
 	}
 	for (int i = 0; i < run->nstreams; i++)
 		stream_end(&run->out[i]);
-	if (run->answered && run->name.len > 0 && rc != EXIT_TROUBLE)
-		client_say(run->call, "%s", run->name.s);
+	if (run->last.len > 0)
+		client_say(run->call, "%s", run->last.s);
 	close(run->sigfd);
 	return rc;
 }
@@ -399,6 +399,7 @@ run_run(struct call *call)
 	for (int i = 0; i < STREAMS; i++)
 		stream_release(&run.out[i]);
 	strbuf_release(&run.name);
+	strbuf_release(&run.last);
 	link_release(&run.link);
 	req_release(&run.start);
 	free(run.key);

@@ -139,11 +139,11 @@ field_find(const char *member)
 	return NULL;
 }
 
-/* Empty objects and arrays say nothing. */
+/* Empty objects and arrays say nothing, and what is false is not the case. */
 static bool
 is_blank(const struct jv *v)
 {
-	return v->type == JV_NULL ||
+	return v->type == JV_NULL || (v->type == JV_BOOL && v->n == 0) ||
 	       ((v->type == JV_OBJECT || v->type == JV_ARRAY) && v->child == NULL);
 }
 

@@ -155,7 +155,7 @@ text_age(int64_t ms, char buf[TEXT_AGE_LEN])
 void
 text_clock(int64_t wall_ms, int64_t now_ms, char buf[TEXT_AGE_LEN])
 {
-	time_t at = (time_t)(wall_ms / 1000), now = (time_t)(now_ms / 1000);
+	time_t at = (time_t)((wall_ms + 500) / 1000), now = (time_t)(now_ms / 1000);
 	struct tm tm, today;
 	bool same;
 

@@ -35,7 +35,7 @@ void text_stream_end(struct text_stream *t, struct strbuf *out); /* what is stil
 /* An age for a column: "9s", "12m", "1h48m", "2d3h". Negative is "0s". */
 void text_age(int64_t ms, char buf[TEXT_AGE_LEN]);
 
-/* "14:02:10" of today, else "2026-11-22 14:02:10", in local time. */
+/* "14:02:10" of today, else "2026-11-22 14:02:10", in local time, rounded. */
 void text_clock(int64_t wall_ms, int64_t now_ms, char buf[TEXT_AGE_LEN]);
 
 /* The duration as value_format_duration() has it, from milliseconds. */

@@ -23,7 +23,7 @@ tell_timeout(const struct jv *reply, const struct jv *task, struct strbuf *out)
 		return EXIT_OK;
 	}
 	text_clock(at, now, when);
-	text_age(at - now, left);
+	text_age(at - now + 500, left);
 	strbuf_addf(out, "deadline %s, in %s", when, left);
 	return EXIT_OK;
 }
@@ -75,24 +75,6 @@ set_at(struct call *call, const char *s)
 	return EXIT_OK;
 }
 
-/* Seconds as the shortest JSON number: 600, -0.25. */
-static void
-set_seconds(struct call *call, const char *member, int64_t ns)
-{
-	char buf[40];
-
-	snprintf(buf, sizeof(buf), "%s%lld.%09lld", ns < 0 ? "-" : "", llabs(ns) / NS_PER_SEC,
-	    llabs(ns) % NS_PER_SEC);
-	for (size_t n = strlen(buf); buf[n - 1] == '0' || buf[n - 1] == '.'; n--) {
-		bool point = buf[n - 1] == '.';
-
-		buf[n - 1] = '\0';
-		if (point)
-			break;
-	}
-	req_raw(&call->members, member, buf);
-}
-
 static int
 set_duration(struct call *call, const char *s)
 {
@@ -104,7 +86,7 @@ set_duration(struct call *call, const char *s)
 		return client_usage(
 		    call, "%s is no time: it %s.", s, why == NULL ? "is negative" : why);
 	if (*s == '-')
-		set_seconds(call, "extend", -ns);
+		opt_seconds(&call->members, "extend", -ns);
 	else
 		(void)opt_duration(&call->members, relative ? "extend" : "in", s + relative, true);
 	return EXIT_OK;

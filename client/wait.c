@@ -59,11 +59,11 @@ tell_results(const struct call *call, const struct jv *reply)
 	int rc = EXIT_OK, ended = 0;
 
 	if (!jv_bool(reply, "ok")) {
-		(void)outcome_say_error(call, NULL, reply);
+		(void)outcome_say_error(call, call->nargs == 1 ? call->args[0] : NULL, reply);
 		return EXIT_TROUBLE;
 	}
 	if (results == NULL)
-		return tell_answer(call, NULL, reply);
+		return tell_answer(call, call->args[0], reply);
 	for (const struct jv *v = results->child; v != NULL; v = v->next) {
 		const struct jv *task = jv_get(v, "task");
 		char id[24];

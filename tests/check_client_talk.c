@@ -371,7 +371,7 @@ START_TEST(test_wait)
 	talk_start(&t, "wait 41");
 	(void)talk_line(&t);
 	talk_reply(&t, "{\"ok\":false,\"error\":{\"code\":\"not_found\",\"message\":\"No.\"}}");
-	talk_end(&t, 125, "", "taskctl: No.\n");
+	talk_end(&t, 125, "", "taskctl: 41: No.\n");
 }
 END_TEST
 
@@ -414,7 +414,7 @@ START_TEST(test_wait_asks_again)
 	ck_assert_ptr_nonnull(strstr(line, "\"mode\":\"own\",\"timeout\":3599."));
 	talk_reply(
 	    &t, "{\"ok\":true,\"result\":\"done\",\"of\":\"task\",\"task\":{\"state\":\"done\"}}");
-	talk_end(&t, 0, "task: done\n", "");
+	talk_end(&t, 0, "41: done\n", "");
 }
 END_TEST
 

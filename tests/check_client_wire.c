@@ -72,6 +72,7 @@ static const struct {
     {"timeout 41 --wire -- -1.25", "{\"cmd\":\"timeout\",\"id\":41,\"extend\":-1.25}"},
     {"timeout 41 at 2026-11-22T18:00:00+01:00 --wire",
 	"{\"cmd\":\"timeout\",\"id\":41,\"at\":\"2026-11-22T17:00:00.000Z\"}"},
+    {"timeout 41 0.30 --wire", "{\"cmd\":\"timeout\",\"id\":41,\"in\":0.3}"},
     {"timeout 41 off --wire", "{\"cmd\":\"timeout\",\"id\":41,\"in\":null}"},
     {"wait 41 --wire", "{\"cmd\":\"wait\",\"id\":41}"},
     {"wait 41 --timeout 0 --own --wire",

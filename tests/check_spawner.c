@@ -440,7 +440,7 @@ START_TEST(test_leader_gone)
 		rig_turn(&rig);
 	ck_assert(!spawner_leader_gone(rig.sp, rig_key(1)));
 	ck_assert_int_eq(rig_phase(&rig, 1), RUN_RUNNING);
-	kill(r.leader, SIGKILL);
+	rig_kill(r.leader, SIGKILL);
 	rig_until(&rig, spawner_leader_gone(rig.sp, rig_key(1)));
 	rig_wait(&rig, 1, RUN_OVER);
 	rig_forget(&rig, 1);

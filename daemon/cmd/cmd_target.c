@@ -27,7 +27,7 @@ no_such_task(struct request *rq, const char *field)
 	request_fail(rq, ERR_NOT_FOUND, field, "There is no such task.");
 }
 
-/* The newest live task of a name, which may be too young to be in the store. */
+/* The newest task of a name that is too young to be in the store. */
 static uint64_t
 live_by_name(struct request *rq, const char *name)
 {
@@ -35,7 +35,7 @@ live_by_name(struct request *rq, const char *name)
 	const struct task *t;
 	uint64_t id = 0;
 
-	for (unsigned state = 0; state < TASK_DONE; state++)
+	for (unsigned state = 0; state < TASK_NSTATES; state++)
 		TAILQ_FOREACH (t, &s->by_state[state], by_state)
 			if (t->fresh && t->id > id && strcmp(t->name, name) == 0)
 				id = t->id;
@@ -48,7 +48,7 @@ live_by_key(struct request *rq, const char *key)
 	const struct task_set *s = runner_tasks(rq->world->runner);
 	const struct task *t;
 
-	for (unsigned state = 0; state < TASK_DONE; state++)
+	for (unsigned state = 0; state < TASK_NSTATES; state++)
 		TAILQ_FOREACH (t, &s->by_state[state], by_state)
 			if (t->fresh && t->key != NULL && strcmp(t->key, key) == 0)
 				return t->id;

@@ -305,6 +305,20 @@ prepare_signal(struct runner *r, struct task *t)
 	runner_step(r, t, EV_SIGNALLED, &in);
 }
 
+/* Failures are told in the log, too: nobody may be there to ask. */
+static void
+log_failure(const struct task *t)
+{
+	struct strbuf how = STRBUF_INIT;
+	json_t *exit = task_exit_object(t);
+
+	json_dump_utf8(exit, &how);
+	json_decref(exit);
+	log_info("task %llu (%s): failed: %s%s%s", (unsigned long long)t->id, t->name,
+	    strbuf_str(&how), t->error != NULL ? " " : "", t->error != NULL ? t->error : "");
+	strbuf_release(&how);
+}
+
 static void
 prepare_end(struct runner *r, struct task *t)
 {
@@ -315,6 +329,8 @@ prepare_end(struct runner *r, struct task *t)
 	t->run->told_end = true;
 	if (t->ended_ms == 0)
 		t->ended_ms = clock_wall_ms();
+	if (t->facts.state == TASK_FAILED)
+		log_failure(t);
 	o = with("state", jx_string(rules_state_name(t->facts.state)));
 	jx_set(o, "exit", task_exit_object(t));
 	json_set_bool(o, "forced", t->facts.forced);

@@ -56,7 +56,9 @@ wait_open(struct runner *r, struct wait *w, struct task *t)
 	}
 	w->open = true;
 	TAILQ_INSERT_TAIL(&t->run->waits, w, link);
-	if (w->timeout != RULES_NEVER)
+	if (w->timeout == 0)
+		on_timeout(&w->timer, clock_boot_ns()); /* now, before what comes next */
+	else if (w->timeout != RULES_NEVER)
 		timers_set(&r->timers, &w->timer, clock_add(clock_boot_ns(), w->timeout));
 }
 

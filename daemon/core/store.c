@@ -2,7 +2,7 @@
  * Tasks and events in SQLite: the schema, one transaction a loop turn, and the few queries that
  * the daemon needs.
  */
-#include "store.h"
+#include "store_private.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,6 @@
 
 #define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x7461736b /* "task" */
-#define BOOT_ID_LEN    36
 
 /*
  * A task is two rows: what never changes (spec) and what does (task). Both partial indexes are
@@ -38,27 +37,6 @@ static const char schema[] =
     "CREATE INDEX task_ended ON task(state, id) WHERE state >= 6;"
     "CREATE INDEX label_task ON label(task);";
 _Static_assert(TASK_DONE == 6, "the schema knows where the ended states begin");
-
-enum statement {
-	PUT_SPEC,
-	PUT_LABEL,
-	PUT_TASK,
-	SET_TASK,
-	DEL_SPEC,
-	DEL_TASK,
-	DEL_LABELS,
-	PUT_EVENT,
-	DEL_EVENTS,
-	FIRST_EVENT,
-	GET_TASK,
-	EACH_LIVE,
-	FIND_NAME,
-	FIND_KEY,
-	EACH_EVENT,
-	PUT_META,
-	OWNS_OUTPUT,
-	NSTATEMENTS
-};
 
 #define TASK_COLUMNS "t.id, t.state, s.name, s.key, s.body, t.facts"
 
@@ -83,23 +61,10 @@ static const char *const statements[NSTATEMENTS] = {
     [OWNS_OUTPUT] = "SELECT 1 FROM task WHERE output = ?1 OR errors = ?1 LIMIT 1",
 };
 
-struct store {
-	sqlite3 *db;
-	sqlite3_stmt *st[NSTATEMENTS]; /* prepared when first used */
-	struct checkpointer *checkpointer;
-	bool in_transaction;
-	int failed; /* -errno of the first write of this transaction that failed */
-	bool same_boot;
-	char boot_id[BOOT_ID_LEN + 1];
-	uint64_t last_id, last_seq;
-	uint64_t count[TASK_NSTATES], uncommitted[TASK_NSTATES];
-	uint64_t gone[TASK_NSTATES]; /* removed in this transaction */
-};
-
 /* -- errors -- */
 
-static int
-to_errno(struct store *st, int rc)
+int
+store_errno(struct store *st, int rc)
 {
 	switch (rc & 0xff) {
 	case SQLITE_OK:
@@ -123,8 +88,8 @@ to_errno(struct store *st, int rc)
 
 /* -- statements -- */
 
-static sqlite3_stmt *
-statement(struct store *st, enum statement which)
+sqlite3_stmt *
+store_statement(struct store *st, enum statement which)
 {
 	if (st->st[which] == NULL)
 		sqlite3_prepare_v3(
@@ -132,8 +97,8 @@ statement(struct store *st, enum statement which)
 	return st->st[which];
 }
 
-static void
-bind_text(sqlite3_stmt *s, int at, const char *text)
+void
+store_bind_text(sqlite3_stmt *s, int at, const char *text)
 {
 	if (text == NULL)
 		sqlite3_bind_null(s, at);
@@ -142,23 +107,23 @@ bind_text(sqlite3_stmt *s, int at, const char *text)
 }
 
 /* Runs a statement that gives no rows, and makes it ready for its next use. */
-static int
-run(struct store *st, sqlite3_stmt *s)
+int
+store_run(struct store *st, sqlite3_stmt *s)
 {
 	int rc;
 
 	if (s == NULL)
-		return to_errno(st, sqlite3_errcode(st->db));
+		return store_errno(st, sqlite3_errcode(st->db));
 	rc = sqlite3_step(s);
 	sqlite3_reset(s);
 	sqlite3_clear_bindings(s);
-	return to_errno(st, rc);
+	return store_errno(st, rc);
 }
 
 static int
 execute(struct store *st, const char *sql)
 {
-	return to_errno(st, sqlite3_exec(st->db, sql, NULL, NULL, NULL));
+	return store_errno(st, sqlite3_exec(st->db, sql, NULL, NULL, NULL));
 }
 
 static int
@@ -171,18 +136,18 @@ scalar(struct store *st, const char *sql, int64_t *ret)
 		rc = sqlite3_step(s);
 	*ret = rc == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
 	sqlite3_finalize(s);
-	return to_errno(st, rc);
+	return store_errno(st, rc);
 }
 
 /* -- opening -- */
 
 static void
-read_boot_id(char id[BOOT_ID_LEN + 1])
+read_boot_id(char id[STORE_BOOT_ID_LEN + 1])
 {
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, id, BOOT_ID_LEN) : 0;
+	ssize_t n = fd >= 0 ? read(fd, id, STORE_BOOT_ID_LEN) : 0;
 
-	id[n == BOOT_ID_LEN ? BOOT_ID_LEN : 0] = '\0';
+	id[n == STORE_BOOT_ID_LEN ? STORE_BOOT_ID_LEN : 0] = '\0';
 	close_fd(&fd);
 }
 
@@ -250,7 +215,7 @@ read_boot(struct store *st)
 		st->same_boot = id != NULL && id[0] != '\0' && strcmp(id, st->boot_id) == 0;
 	}
 	sqlite3_finalize(s);
-	return to_errno(st, rc);
+	return store_errno(st, rc);
 }
 
 static int
@@ -275,7 +240,7 @@ read_counters(struct store *st)
 			st->count[state] = (uint64_t)sqlite3_column_int64(s, 1);
 	}
 	sqlite3_finalize(s);
-	return to_errno(st, r);
+	return store_errno(st, r);
 }
 
 static int
@@ -286,7 +251,7 @@ set_up(struct store *st, const char *path, char **why)
 	int r;
 
 	if (rc != SQLITE_OK)
-		return to_errno(st, rc);
+		return store_errno(st, rc);
 	sqlite3_extended_result_codes(st->db, 1);
 	sqlite3_busy_timeout(st->db, 5000);
 	if ((r = execute(st, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
@@ -356,23 +321,23 @@ store_last_seq(const struct store *st)
 
 /* -- the transaction -- */
 
-static int
-fail(struct store *st, int error)
+int
+store_fail(struct store *st, int error)
 {
 	if (error < 0 && st->failed == 0)
 		st->failed = error;
 	return error;
 }
 
-static int
-begin(struct store *st)
+int
+store_begin(struct store *st)
 {
 	if (st->failed != 0)
 		return st->failed;
 	if (st->in_transaction)
 		return 0;
 	st->in_transaction = true;
-	return fail(st, execute(st, "BEGIN IMMEDIATE"));
+	return store_fail(st, execute(st, "BEGIN IMMEDIATE"));
 }
 
 bool
@@ -417,13 +382,13 @@ put_meta(struct store *st, const char *key, const char *value)
 	sqlite3_stmt *s;
 	int r;
 
-	if ((r = begin(st)) < 0)
+	if ((r = store_begin(st)) < 0)
 		return r;
-	if ((s = statement(st, PUT_META)) != NULL) {
-		bind_text(s, 1, key);
-		bind_text(s, 2, value);
+	if ((s = store_statement(st, PUT_META)) != NULL) {
+		store_bind_text(s, 1, key);
+		store_bind_text(s, 2, value);
 	}
-	return fail(st, run(st, s));
+	return store_fail(st, store_run(st, s));
 }
 
 int
@@ -454,14 +419,14 @@ put_labels(struct store *st, const struct task *t)
 	int r = 0;
 
 	json_object_foreach (labels, key, value) {
-		sqlite3_stmt *s = statement(st, PUT_LABEL);
+		sqlite3_stmt *s = store_statement(st, PUT_LABEL);
 
 		if (s != NULL) {
 			sqlite3_bind_int64(s, 1, (int64_t)t->id);
-			bind_text(s, 2, key);
-			bind_text(s, 3, json_string_value(value));
+			store_bind_text(s, 2, key);
+			store_bind_text(s, 3, json_string_value(value));
 		}
-		if ((r = run(st, s)) < 0)
+		if ((r = store_run(st, s)) < 0)
 			break;
 	}
 	return r;
@@ -471,17 +436,17 @@ static int
 put_spec(struct store *st, const struct task *t)
 {
 	struct strbuf body = STRBUF_INIT;
-	sqlite3_stmt *s = statement(st, PUT_SPEC);
+	sqlite3_stmt *s = store_statement(st, PUT_SPEC);
 	int r;
 
 	json_dump_utf8(t->spec, &body);
 	if (s != NULL) {
 		sqlite3_bind_int64(s, 1, (int64_t)t->id);
-		bind_text(s, 2, t->name);
-		bind_text(s, 3, t->key);
-		bind_text(s, 4, strbuf_str(&body));
+		store_bind_text(s, 2, t->name);
+		store_bind_text(s, 3, t->key);
+		store_bind_text(s, 4, strbuf_str(&body));
 	}
-	r = run(st, s);
+	r = store_run(st, s);
 	strbuf_release(&body);
 	return r < 0 ? r : put_labels(st, t);
 }
@@ -491,7 +456,7 @@ put_facts(struct store *st, const struct task *t)
 {
 	struct strbuf facts = STRBUF_INIT;
 	json_t *saved = task_save(t);
-	sqlite3_stmt *s = statement(st, t->fresh ? PUT_TASK : SET_TASK);
+	sqlite3_stmt *s = store_statement(st, t->fresh ? PUT_TASK : SET_TASK);
 	int r;
 
 	json_dump_utf8(saved, &facts);
@@ -501,9 +466,9 @@ put_facts(struct store *st, const struct task *t)
 		sqlite3_bind_int(s, 2, t->facts.state);
 		sqlite3_bind_int64(s, 3, (int64_t)t->out.file);
 		sqlite3_bind_int64(s, 4, (int64_t)t->err.file);
-		bind_text(s, 5, strbuf_str(&facts));
+		store_bind_text(s, 5, strbuf_str(&facts));
 	}
-	r = run(st, s);
+	r = store_run(st, s);
 	strbuf_release(&facts);
 	return r;
 }
@@ -511,7 +476,7 @@ put_facts(struct store *st, const struct task *t)
 int
 store_put_task(struct store *st, const struct task *t)
 {
-	int r = begin(st);
+	int r = store_begin(st);
 
 	if (r == 0)
 		r = -FAULT("store.put_task");
@@ -520,21 +485,21 @@ store_put_task(struct store *st, const struct task *t)
 	if (r == 0)
 		r = put_facts(st, t);
 	if (r < 0)
-		return fail(st, r);
+		return store_fail(st, r);
 	st->last_id = MAX(st->last_id, t->id);
 	if (rules_is_terminal(t->facts.state) && t->set != NULL)
 		st->uncommitted[t->facts.state]++;
 	return 0;
 }
 
-static int
-del(struct store *st, enum statement which, uint64_t id)
+int
+store_delete(struct store *st, enum statement which, uint64_t id)
 {
-	sqlite3_stmt *s = statement(st, which);
+	sqlite3_stmt *s = store_statement(st, which);
 
 	if (s != NULL)
 		sqlite3_bind_int64(s, 1, (int64_t)id);
-	return run(st, s);
+	return store_run(st, s);
 }
 
 int
@@ -547,13 +512,14 @@ store_remove_task(struct store *st, uint64_t id)
 	if (t == NULL)
 		return error;
 	snprintf(last, sizeof(last), "%llu", (unsigned long long)st->last_id);
-	if ((r = put_meta(st, "last_id", last)) == 0 && (r = del(st, DEL_LABELS, id)) == 0 &&
-	    (r = del(st, DEL_SPEC, id)) == 0)
-		r = del(st, DEL_TASK, id);
+	if ((r = put_meta(st, "last_id", last)) == 0 &&
+	    (r = store_delete(st, DEL_LABELS, id)) == 0 &&
+	    (r = store_delete(st, DEL_SPEC, id)) == 0)
+		r = store_delete(st, DEL_TASK, id);
 	if (r == 0)
 		st->gone[t->facts.state]++;
 	task_free(t);
-	return fail(st, r);
+	return store_fail(st, r);
 }
 
 /* A task from a row of TASK_COLUMNS; NULL if it cannot be understood. */
@@ -585,7 +551,7 @@ from_row(const struct store *st, sqlite3_stmt *s)
 struct task *
 store_get(struct store *st, uint64_t id, int *error)
 {
-	sqlite3_stmt *s = statement(st, GET_TASK);
+	sqlite3_stmt *s = store_statement(st, GET_TASK);
 	struct task *t = NULL;
 	int rc = SQLITE_ERROR;
 
@@ -595,35 +561,35 @@ store_get(struct store *st, uint64_t id, int *error)
 			t = from_row(st, s);
 		sqlite3_reset(s);
 	}
-	*error = rc == SQLITE_DONE ? -ENOENT : rc == SQLITE_ROW ? -EUCLEAN : to_errno(st, rc);
+	*error = rc == SQLITE_DONE ? -ENOENT : rc == SQLITE_ROW ? -EUCLEAN : store_errno(st, rc);
 	return t;
 }
 
 int
 store_each_live(struct store *st, void (*fn)(void *ctx, uint64_t id, struct task *t), void *ctx)
 {
-	sqlite3_stmt *s = statement(st, EACH_LIVE);
+	sqlite3_stmt *s = store_statement(st, EACH_LIVE);
 	int rc = SQLITE_ERROR;
 
 	while (s != NULL && (rc = sqlite3_step(s)) == SQLITE_ROW)
 		fn(ctx, (uint64_t)sqlite3_column_int64(s, 0), from_row(st, s));
 	sqlite3_reset(s);
-	return to_errno(st, rc);
+	return store_errno(st, rc);
 }
 
 static int
 find(struct store *st, enum statement which, const char *text, uint64_t *id)
 {
-	sqlite3_stmt *s = statement(st, which);
+	sqlite3_stmt *s = store_statement(st, which);
 	int rc = SQLITE_ERROR;
 
 	if (s != NULL) {
-		bind_text(s, 1, text);
+		store_bind_text(s, 1, text);
 		if ((rc = sqlite3_step(s)) == SQLITE_ROW)
 			*id = (uint64_t)sqlite3_column_int64(s, 0);
 		sqlite3_reset(s);
 	}
-	return rc == SQLITE_DONE ? -ENOENT : to_errno(st, rc);
+	return rc == SQLITE_DONE ? -ENOENT : store_errno(st, rc);
 }
 
 int
@@ -647,7 +613,7 @@ store_counts(const struct store *st, uint64_t count[TASK_NSTATES])
 bool
 store_owns_output(struct store *st, uint64_t file)
 {
-	sqlite3_stmt *s = statement(st, OWNS_OUTPUT);
+	sqlite3_stmt *s = store_statement(st, OWNS_OUTPUT);
 	int rc = SQLITE_ERROR;
 
 	if (s != NULL) {
@@ -656,146 +622,4 @@ store_owns_output(struct store *st, uint64_t file)
 		sqlite3_reset(s);
 	}
 	return rc != SQLITE_DONE; /* in doubt it is kept */
-}
-
-/* -- queries -- */
-
-static void
-add_states(struct strbuf *sql, unsigned states)
-{
-	const char *sep = "";
-
-	if (states == 0)
-		return;
-	strbuf_adds(sql, " AND t.state IN (");
-	for (unsigned i = 0; i < TASK_NSTATES; i++) {
-		if ((states & (1U << i)) == 0)
-			continue;
-		strbuf_addf(sql, "%s%u", sep, i);
-		sep = ",";
-	}
-	strbuf_adds(sql, ")");
-}
-
-static void
-build_query(const struct store_query *q, struct strbuf *sql)
-{
-	strbuf_adds(sql, "SELECT t.id FROM task t JOIN spec s USING(id) WHERE 1");
-	add_states(sql, q->states);
-	if (q->name != NULL)
-		strbuf_adds(sql, " AND s.name = ?1");
-	for (size_t i = 0; i < json_object_size(q->labels); i++)
-		strbuf_addf(sql,
-		    " AND EXISTS(SELECT 1 FROM label l WHERE l.key = ?%zu AND l.value = ?%zu"
-		    " AND l.task = t.id)",
-		    3 + 2 * i, 4 + 2 * i);
-	if (q->after != 0)
-		strbuf_adds(sql, q->descending ? " AND t.id < ?2" : " AND t.id > ?2");
-	strbuf_addf(sql, " ORDER BY t.id %s LIMIT %u", q->descending ? "DESC" : "ASC", q->limit);
-}
-
-static void
-bind_query(sqlite3_stmt *s, const struct store_query *q)
-{
-	const char *key;
-	json_t *value;
-	int at = 3;
-
-	if (q->name != NULL)
-		bind_text(s, 1, q->name);
-	if (q->after != 0)
-		sqlite3_bind_int64(s, 2, (int64_t)q->after);
-	json_object_foreach ((json_t *)(uintptr_t)q->labels, key, value) {
-		bind_text(s, at++, key);
-		bind_text(s, at++, json_string_value(value));
-	}
-}
-
-int
-store_query_ids(struct store *st, const struct store_query *q, uint64_t *ids)
-{
-	struct strbuf sql = STRBUF_INIT;
-	sqlite3_stmt *s = NULL;
-	int rc, n = 0;
-
-	build_query(q, &sql);
-	rc = sqlite3_prepare_v2(st->db, strbuf_str(&sql), -1, &s, NULL);
-	strbuf_release(&sql);
-	if (rc != SQLITE_OK)
-		return to_errno(st, rc);
-	bind_query(s, q);
-	while ((unsigned)n < q->limit && (rc = sqlite3_step(s)) == SQLITE_ROW)
-		ids[n++] = (uint64_t)sqlite3_column_int64(s, 0);
-	sqlite3_finalize(s);
-	rc = to_errno(st, rc);
-	return rc < 0 ? rc : n;
-}
-
-/* -- events -- */
-
-int
-store_put_event(struct store *st, uint64_t seq, uint64_t task, const char *body)
-{
-	sqlite3_stmt *s;
-	int r;
-
-	if ((r = begin(st)) < 0)
-		return r;
-	if ((s = statement(st, PUT_EVENT)) != NULL) {
-		sqlite3_bind_int64(s, 1, (int64_t)seq);
-		sqlite3_bind_int64(s, 2, (int64_t)task);
-		bind_text(s, 3, body);
-	}
-	if ((r = run(st, s)) == 0)
-		st->last_seq = seq;
-	return fail(st, r);
-}
-
-uint64_t
-store_first_seq(struct store *st)
-{
-	sqlite3_stmt *s = statement(st, FIRST_EVENT);
-	uint64_t seq = 0;
-
-	if (s != NULL) {
-		if (sqlite3_step(s) == SQLITE_ROW)
-			seq = (uint64_t)sqlite3_column_int64(s, 0);
-		sqlite3_reset(s);
-	}
-	return seq;
-}
-
-int
-store_prune_events(struct store *st, uint64_t newest, uint64_t keep)
-{
-	const uint64_t at_once = 512;
-	uint64_t first;
-	int r;
-
-	if (newest <= keep || (first = store_first_seq(st)) == 0 || first + keep > newest)
-		return 0;
-	if ((r = begin(st)) < 0)
-		return r;
-	return fail(st, del(st, DEL_EVENTS, MIN(newest - keep, first + at_once)));
-}
-
-int
-store_each_event(struct store *st, uint64_t after, unsigned limit,
-    void (*fn)(void *ctx, uint64_t seq, uint64_t task, const char *body), void *ctx)
-{
-	sqlite3_stmt *s = statement(st, EACH_EVENT);
-	int rc = SQLITE_ERROR, n = 0;
-
-	if (s == NULL)
-		return to_errno(st, sqlite3_errcode(st->db));
-	sqlite3_bind_int64(s, 1, (int64_t)after);
-	sqlite3_bind_int64(s, 2, limit);
-	while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-		fn(ctx, (uint64_t)sqlite3_column_int64(s, 0), (uint64_t)sqlite3_column_int64(s, 1),
-		    (const char *)sqlite3_column_text(s, 2));
-		n++;
-	}
-	sqlite3_reset(s);
-	rc = to_errno(st, rc);
-	return rc < 0 ? rc : n;
 }

@@ -105,8 +105,8 @@ runtime_path(char path[PATH_MAX], const struct spawnd *sd, const char *name)
 static int
 open_lock(struct spawnd *sd)
 {
-	char path[PATH_MAX];
-	int r = runtime_path(path, sd, "spawnd.lock");
+	char path[PATH_MAX], pid[16];
+	int n, r = runtime_path(path, sd, "spawnd.lock");
 
 	if (r < 0)
 		return r;
@@ -115,6 +115,10 @@ open_lock(struct spawnd *sd)
 		return -errno;
 	if (flock(sd->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EALREADY : -errno;
+	/* The pid is for people; what holds is the lock. */
+	n = snprintf(pid, sizeof pid, "%d\n", (int)getpid());
+	if (ftruncate(sd->lock_fd, 0) < 0 || write(sd->lock_fd, pid, (size_t)n) < 0)
+		return -errno;
 	return 0;
 }
 

@@ -21,9 +21,14 @@ struct latency {
 static pid_t
 spawn(char **argv)
 {
+	posix_spawn_file_actions_t quiet;
 	pid_t pid;
-	int error = posix_spawn(&pid, argv[0], NULL, NULL, argv, environ);
+	int error;
 
+	posix_spawn_file_actions_init(&quiet);
+	posix_spawn_file_actions_addopen(&quiet, 1, "/dev/null", O_WRONLY, 0);
+	error = posix_spawn(&pid, argv[0], &quiet, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&quiet);
 	if (error != 0)
 		errx(1, "%s: %s", argv[0], strerror(error));
 	return pid;
