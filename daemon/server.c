@@ -167,11 +167,13 @@ open_runner(struct server *s)
 static void
 open_commands(struct server *s)
 {
-	static const struct conn_callbacks callbacks = {
+	const struct conn_callbacks callbacks = {
 	    .line = cmds_line,
 	    .too_large = cmds_too_large,
 	    .drained = cmds_drained,
 	    .closed = cmds_closed,
+	    .gone = auth_peer_gone,
+	    .gone_ctx = s->auth,
 	};
 	struct conn_limits limits = conn_limits_of(&s->options.config.limits);
 	struct cmd_world world = {

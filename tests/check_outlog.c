@@ -332,6 +332,69 @@ START_TEST(closing_leaves_no_file_that_no_task_has)
 }
 END_TEST
 
+static ino_t
+inode_of(int fd)
+{
+	struct stat st;
+
+	ck_assert_int_eq(fstat(fd, &st), 0);
+	ck_assert_int_eq(st.st_size, 0);
+	return st.st_ino;
+}
+
+/* Removes the file of a number, takes another, and tells whether it is the same file. */
+static bool
+comes_back(uint64_t number, ino_t inode)
+{
+	uint64_t again;
+	ino_t other;
+	int fd;
+
+	ck_assert_int_eq(outlog_remove(dir, number), 0);
+	ck_assert_int_ne(access(file_path(number), F_OK), 0);
+	again = take(&fd);
+	other = inode_of(fd);
+	ck_assert_uint_ne(again, number);
+	ck_assert_int_eq(write(fd, "x", 1), 1);
+	close(fd);
+	return other == inode;
+}
+
+START_TEST(an_empty_file_comes_back_under_a_new_number)
+{
+	struct outlog_watch *w;
+	struct seen s;
+	uint64_t number;
+	ino_t inode;
+	int fd;
+
+	while (outlog_dir_refill(dir) > 0)
+		;
+	number = take(&fd);
+	inode = inode_of(fd);
+	close(fd);
+	ck_assert(comes_back(number, inode));
+
+	number = take(&fd);
+	inode = inode_of(fd);
+	ck_assert(!comes_back(number, inode)); /* somebody could still write to it */
+	close(fd);
+
+	number = take(&fd);
+	inode = inode_of(fd);
+	write_all(fd, "x", 1);
+	close(fd);
+	ck_assert(!comes_back(number, inode)); /* it holds something */
+
+	number = take(&fd);
+	inode = inode_of(fd);
+	close(fd);
+	w = watch(number, 0, 0, &s);
+	ck_assert(!comes_back(number, inode)); /* its watch would see another task's output */
+	outlog_watch_free(w);
+}
+END_TEST
+
 static bool
 is_owned(void *ctx, uint64_t number)
 {
@@ -871,6 +934,7 @@ outlog_suite(void)
 	tcase_add_test(files, numbers_are_never_handed_out_twice);
 	tcase_add_test(files, ready_files_are_made_until_there_are_enough);
 	tcase_add_test(files, closing_leaves_no_file_that_no_task_has);
+	tcase_add_test(files, an_empty_file_comes_back_under_a_new_number);
 	tcase_add_test(files, sweeping_removes_what_no_task_owns);
 	tcase_add_test(files, no_directory_or_descriptor_is_an_error_and_nothing_is_lost);
 	tcase_add_checked_fixture(watches, setup, teardown);

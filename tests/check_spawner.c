@@ -18,7 +18,7 @@ START_TEST(test_exit_codes)
 		struct run_report r;
 
 		snprintf(code, sizeof code, "%d", codes[i]);
-		rig_start(&rig, i + 1, "!", "exit", code, NULL);
+		rig_start(&rig, i + 1, "!", "exit", code, (char *)NULL);
 		r = rig_wait(&rig, i + 1, RUN_OVER);
 		ck_assert(!r.exit.signalled && !r.exit.core && !r.killed);
 		ck_assert_int_eq(r.exit.code, codes[i]);
@@ -63,7 +63,7 @@ START_TEST(test_signals)
 
 		snprintf(number, sizeof number, "%d", signals[i]);
 		status = status_by_hand(&rig, number);
-		rig_start(&rig, i + 1, "!", "die", number, NULL);
+		rig_start(&rig, i + 1, "!", "die", number, (char *)NULL);
 		r = rig_wait(&rig, i + 1, RUN_OVER);
 		ck_assert(r.exit.signalled);
 		ck_assert_int_eq(r.exit.code, signals[i]);
@@ -93,7 +93,7 @@ expect_unstarted(struct rig *rig, uint64_t task, const char *file, const char *c
 	const char *argv[] = {file, NULL};
 	struct run_report r;
 
-	rig_start_spec(rig, task, argv, cwd, NULL);
+	rig_start_spec(rig, task, argv, cwd, (char *)NULL);
 	r = rig_wait(rig, task, RUN_UNSTARTED);
 	ck_assert_str_eq(run_stage_name(r.stage), run_stage_name(stage));
 	ck_assert_int_eq(r.error, error);
@@ -123,11 +123,11 @@ START_TEST(test_not_executable)
 	memset(big, 'x', 199999);
 	big[199999] = '\0';
 	argv[1] = big;
-	rig_start_spec(&rig, 9, argv, "/", NULL);
+	rig_start_spec(&rig, 9, argv, "/", (char *)NULL);
 	ck_assert_int_eq(rig_wait(&rig, 9, RUN_UNSTARTED).error, E2BIG);
 	rig_forget(&rig, 9);
 	big[100000] = '\0'; /* and one that it does */
-	rig_start_spec(&rig, 10, argv, "/", NULL);
+	rig_start_spec(&rig, 10, argv, "/", (char *)NULL);
 	ck_assert_int_eq(rig_wait(&rig, 10, RUN_OVER).exit.code, 0);
 	rig_forget(&rig, 10);
 	free(big);
@@ -145,17 +145,17 @@ START_TEST(test_refused)
 	/* Where its directory should be there is a file. */
 	snprintf(blocker, sizeof blocker, "%s/tasks/5-0", rig.runtime);
 	make_file(blocker, "", 0600);
-	rig_start(&rig, 5, "/bin/true", NULL);
+	rig_start(&rig, 5, "/bin/true", (char *)NULL);
 	rig_until(&rig, rig.refused.task == 5);
 	ck_assert_int_eq(rig.refused_error, ENOTDIR);
 	ck_assert_int_eq(rig_phase(&rig, 5), RUN_ABSENT);
 	unlink(blocker);
 	/* A second start of the same run: the first one counts. */
-	rig_start(&rig, 6, "!", "stay", rig_path(&rig, "up"), NULL);
+	rig_start(&rig, 6, "!", "stay", rig_path(&rig, "up"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up")));
 	rig_until(&rig, rig_phase(&rig, 6) == RUN_RUNNING && rig.changes[6] > 0);
 	rig.changes[6] = 0;
-	rig_start(&rig, 6, "/bin/false", NULL);
+	rig_start(&rig, 6, "/bin/false", (char *)NULL);
 	rig_until(&rig, rig.changes[6] > 0);
 	ck_assert_int_eq(rig_phase(&rig, 6), RUN_RUNNING);
 	ck_assert_uint_eq(rig.refused.task, 5);
@@ -182,7 +182,7 @@ START_TEST(test_inherits)
 	setenv("WATCHDOG_USEC", "1", 1);
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "!", "report", NULL);
+	rig_start(&rig, 1, "!", "report", (char *)NULL);
 	rig_wait(&rig, 1, RUN_OVER);
 	out = rig_read(rig_path(&rig, "out"));
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
@@ -217,7 +217,7 @@ START_TEST(test_leftover)
 		struct run_report r;
 		pid_t child;
 
-		rig_start(&rig, n, "!", "leave", hidings[n - 1], NULL);
+		rig_start(&rig, n, "!", "leave", hidings[n - 1], (char *)NULL);
 		r = rig_wait(&rig, n, RUN_LEADER_ENDED);
 		ck_assert_int_eq(r.exit.code, 0);
 		ck_assert_uint_eq(r.leftover.total, 1);
@@ -245,7 +245,7 @@ START_TEST(test_leftover_obeys)
 		return;
 	rig_start(&rig, 1, "/bin/sh", "-c",
 	    "sleep 100 & until grep -q sleep /proc/$!/comm; do :; done; kill -STOP $!; exit 7",
-	    NULL);
+	    (char *)NULL);
 	r = rig_wait(&rig, 1, RUN_OVER);
 	ck_assert_int_eq(r.exit.code, 7);
 	ck_assert_uint_eq(r.leftover.total, 1);
@@ -262,7 +262,7 @@ START_TEST(test_kill_tree)
 
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "!", "ignore", rig_path(&rig, "up"), NULL);
+	rig_start(&rig, 1, "!", "ignore", rig_path(&rig, "up"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up")));
 	spawner_deliver(rig.sp, rig_key(1), NULL, 0, NULL, 0, SIGTERM, true);
 	for (int i = 0; i < 5; i++)
@@ -276,16 +276,54 @@ START_TEST(test_kill_tree)
 	ck_assert(spawner_leader_gone(rig.sp, rig_key(1)));
 	rig_forget(&rig, 1);
 	/* Forty generations, and an order to kill that comes before the first has begun. */
-	rig_start(&rig, 2, "!", "chain", "40", NULL);
+	rig_start(&rig, 2, "!", "chain", "40", (char *)NULL);
 	for (int i = 0; i < 3; i++)
 		rig_turn(&rig);
 	spawner_kill(rig.sp, rig_key(2));
 	ck_assert_int_eq(rig_wait(&rig, 2, RUN_OVER).exit.code, SIGKILL);
 	rig_forget(&rig, 2);
-	rig_start(&rig, 3, "!", "stay", rig_path(&rig, "never"), NULL);
+	rig_start(&rig, 3, "!", "stay", rig_path(&rig, "never"), (char *)NULL);
 	spawner_kill(rig.sp, rig_key(3));
 	ck_assert_int_eq(rig_wait(&rig, 3, RUN_OVER).exit.code, SIGKILL);
 	rig_forget(&rig, 3);
+	rig_close(&rig);
+}
+END_TEST
+
+/* A file system that blocks whoever writes to it, out of SIGKILL's reach. */
+START_TEST(test_unkillable)
+{
+	struct rig rig;
+	struct run_report r;
+	char cmd[512];
+
+	if (!rig_open(&rig, _i))
+		return;
+	snprintf(cmd, sizeof cmd,
+	    "cd %s && truncate -s 8M img && mkfs.ext4 -q img && mkdir mnt && mount -o loop img mnt "
+	    "&& fsfreeze -f mnt",
+	    rig.dir);
+	if (geteuid() != 0 || system(cmd) != 0) {
+		printf("skipped: a file system cannot be mounted and frozen here\n");
+		rig_close(&rig);
+		return;
+	}
+	rig_start(&rig, 1, "/bin/sh", "-c", "echo > up; (echo > mnt/x) & sleep 100", (char *)NULL);
+	rig_until(&rig, rig_has(rig_path(&rig, "up")));
+	rig_until(&rig, rig_phase(&rig, 1) == RUN_RUNNING);
+	for (int i = 0; i < 10; i++)
+		rig_turn(&rig);
+	spawner_kill(rig.sp, rig_key(1));
+	rig_until(&rig, (spawner_report(rig.sp, rig_key(1), &r), r.unkillable.total == 1));
+	snprintf(cmd, sizeof cmd, "cd %s && fsfreeze -u mnt", rig.dir);
+	ck_assert_int_eq(system(cmd), 0);
+	ck_assert_int_ne(r.phase, RUN_OVER);
+	r = rig_wait(&rig, 1, RUN_OVER);
+	ck_assert_uint_eq(r.unkillable.total, 0);
+	ck_assert(r.killed);
+	snprintf(cmd, sizeof cmd, "umount %s/mnt", rig.dir);
+	ck_assert_int_eq(system(cmd), 0);
+	rig_forget(&rig, 1);
 	rig_close(&rig);
 }
 END_TEST
@@ -320,7 +358,7 @@ START_TEST(test_freeze)
 	if (!rig_open(&rig, _i))
 		return;
 	ticks = rig_path(&rig, "ticks");
-	rig_start(&rig, 1, "/bin/sh", "-c", "\"$0\" tick ticks; true", rig.bad, NULL);
+	rig_start(&rig, 1, "/bin/sh", "-c", "\"$0\" tick ticks; true", rig.bad, (char *)NULL);
 	rig_until(&rig, file_size(ticks) > 3);
 	spawner_freeze(rig.sp, rig_key(1), true);
 	rig_until(&rig, is_still(&rig, ticks));
@@ -334,7 +372,7 @@ START_TEST(test_freeze)
 	ck_assert_int_eq(rig_wait(&rig, 1, RUN_OVER).exit.code, SIGTERM);
 	rig_forget(&rig, 1);
 	/* Killed while it is frozen. */
-	rig_start(&rig, 2, "!", "ignore", rig_path(&rig, "up"), NULL);
+	rig_start(&rig, 2, "!", "ignore", rig_path(&rig, "up"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up")));
 	spawner_freeze(rig.sp, rig_key(2), true);
 	spawner_kill(rig.sp, rig_key(2));
@@ -350,7 +388,7 @@ START_TEST(test_stopped)
 
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "!", "stay", rig_path(&rig, "up1"), NULL);
+	rig_start(&rig, 1, "!", "stay", rig_path(&rig, "up1"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up1")));
 	spawner_signal(rig.sp, rig_key(1), SIGSTOP);
 	for (int i = 0; i < 3; i++)
@@ -358,14 +396,14 @@ START_TEST(test_stopped)
 	spawner_deliver(rig.sp, rig_key(1), NULL, 0, NULL, 0, SIGTERM, false);
 	ck_assert_int_eq(rig_wait(&rig, 1, RUN_OVER).exit.code, SIGTERM);
 	rig_forget(&rig, 1);
-	rig_start(&rig, 2, "!", "ignore", rig_path(&rig, "up2"), NULL);
+	rig_start(&rig, 2, "!", "ignore", rig_path(&rig, "up2"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up2")));
 	spawner_signal(rig.sp, rig_key(2), SIGSTOP);
 	spawner_kill(rig.sp, rig_key(2));
 	ck_assert_int_eq(rig_wait(&rig, 2, RUN_OVER).exit.code, SIGKILL);
 	rig_forget(&rig, 2);
 	/* SIGKILL to the leader alone: the child it leaves is ended after it. */
-	rig_start(&rig, 3, "!", "ignore", rig_path(&rig, "up3"), NULL);
+	rig_start(&rig, 3, "!", "ignore", rig_path(&rig, "up3"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up3")));
 	spawner_signal(rig.sp, rig_key(3), SIGKILL);
 	ck_assert_uint_eq(rig_wait(&rig, 3, RUN_OVER).leftover.total, 1);
@@ -382,7 +420,7 @@ START_TEST(test_cancel_message)
 
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "!", "trap", rig_path(&rig, "up"), NULL);
+	rig_start(&rig, 1, "!", "trap", rig_path(&rig, "up"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up")));
 	spawner_deliver(rig.sp, rig_key(1), "old", 3, "old", 3, 0, true);
 	spawner_deliver(
@@ -394,7 +432,7 @@ START_TEST(test_cancel_message)
 	/* Too long for one message of the socket. */
 	big = xmalloc(300000);
 	memset(big, 'y', 300000);
-	rig_start(&rig, 2, "!", "trap", rig_path(&rig, "up2"), NULL);
+	rig_start(&rig, 2, "!", "trap", rig_path(&rig, "up2"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up2")));
 	spawner_deliver(rig.sp, rig_key(2), big, 300000, NULL, 0, SIGTERM, false);
 	rig_wait(&rig, 2, RUN_OVER);
@@ -414,7 +452,7 @@ START_TEST(test_notify)
 
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "!", "say", "READY=1", "5", NULL);
+	rig_start(&rig, 1, "!", "say", "READY=1", "5", (char *)NULL);
 	ck_assert_int_eq(rig_wait(&rig, 1, RUN_OVER).exit.code, 5);
 	rig_until(&rig, rig.changes[1] > 0);
 	ck_assert_int_ge(rig.notify[1], 0);
@@ -432,7 +470,7 @@ START_TEST(test_leader_gone)
 
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "!", "headless", rig_path(&rig, "up"), NULL);
+	rig_start(&rig, 1, "!", "headless", rig_path(&rig, "up"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up")));
 	r = rig_wait(&rig, 1, RUN_RUNNING);
 	/* Its first thread has ended and looks like a zombie; it lives all the same. */
@@ -464,7 +502,7 @@ START_TEST(test_thousand)
 	while (over < TOTAL) {
 		for (; started < TOTAL && started < over + AT_ONCE; started++) {
 			snprintf(code, sizeof code, "exit %d", (int)(started % 256));
-			rig_start(&rig, started + 1, "/bin/sh", "-c", code, NULL);
+			rig_start(&rig, started + 1, "/bin/sh", "-c", code, (char *)NULL);
 		}
 		rig_until(&rig, rig_phase(&rig, over + 1) == RUN_OVER);
 		for (; rig_phase(&rig, over + 1) == RUN_OVER; over++) {
@@ -475,7 +513,7 @@ START_TEST(test_thousand)
 			rig_forget(&rig, over + 1);
 		}
 	}
-	rig_start(&rig, 1500, "/bin/true", NULL);
+	rig_start(&rig, 1500, "/bin/true", (char *)NULL);
 	rig_wait(&rig, 1500, RUN_OVER);
 	snprintf(tasks, sizeof tasks, "%s/tasks", rig.runtime);
 	ck_assert_int_eq(stat(tasks, &st), 0);
@@ -494,8 +532,8 @@ main(void)
 {
 	const TTest *const tests[] = {test_exit_codes, test_signals, test_not_executable,
 	    test_refused, test_inherits, test_leftover, test_leftover_obeys, test_kill_tree,
-	    test_freeze, test_stopped, test_cancel_message, test_notify, test_leader_gone,
-	    test_thousand};
+	    test_unkillable, test_freeze, test_stopped, test_cancel_message, test_notify,
+	    test_leader_gone, test_thousand};
 
 	return rig_main("spawner", tests, ARRAY_SIZE(tests), 2);
 }

@@ -52,7 +52,7 @@ START_TEST(test_taskctld_dies)
 	    "until test -e go; do sleep 0.02; done; \"$0\" say LAST=1 0; exit 4", rig.bad, NULL);
 	rig_start(
 	    &rig, 3, "/bin/sh", "-c", "until test -e go; do sleep 0.02; done; kill -9 $$", NULL);
-	rig_start(&rig, 4, "/bin/true", NULL);
+	rig_start(&rig, 4, "/bin/true", (char *)NULL);
 	rig_wait(&rig, 4, RUN_OVER);
 	before = rig_wait(&rig, 1, RUN_RUNNING);
 	rig_wait(&rig, 2, RUN_RUNNING);
@@ -94,7 +94,7 @@ START_TEST(test_last_orders)
 		return;
 	rig.gone_before_notify_fine = true;
 	for (uint64_t n = 1; n <= 20; n++)
-		rig_start(&rig, n, "!", "stay", rig_path(&rig, "up"), NULL);
+		rig_start(&rig, n, "!", "stay", rig_path(&rig, "up"), (char *)NULL);
 	rig_disconnect(&rig);
 	rig_connect(&rig);
 	spawner_each(rig.sp, count_one, &seen);
@@ -133,9 +133,9 @@ START_TEST(test_taskspawnd_dies)
 
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "!", "say", "EARLY=1", NULL);
-	rig_start(&rig, 2, "!", "trap", rig_path(&rig, "up2"), NULL);
-	rig_start(&rig, 3, "!", "ignore", rig_path(&rig, "up3"), NULL);
+	rig_start(&rig, 1, "!", "say", "EARLY=1", (char *)NULL);
+	rig_start(&rig, 2, "!", "trap", rig_path(&rig, "up2"), (char *)NULL);
+	rig_start(&rig, 3, "!", "ignore", rig_path(&rig, "up3"), (char *)NULL);
 	rig_start(&rig, 4, "/bin/sh", "-c", "until test -e go; do sleep 0.02; done; exit 6", NULL);
 	before = rig_wait(&rig, 1, RUN_RUNNING);
 	rig_until(&rig, rig_has(rig_path(&rig, "up2")) && rig_has(rig_path(&rig, "up3")));
@@ -157,7 +157,7 @@ START_TEST(test_taskspawnd_dies)
 	spawner_kill(rig.sp, rig_key(1));
 	rig_wait(&rig, 1, RUN_OVER);
 	/* And new ones begin. */
-	rig_start(&rig, 5, "!", "exit", "8", NULL);
+	rig_start(&rig, 5, "!", "exit", "8", (char *)NULL);
 	ck_assert_int_eq(rig_wait(&rig, 5, RUN_OVER).exit.code, 8);
 	for (uint64_t n = 1; n <= 5; n++)
 		rig_forget(&rig, n);
@@ -174,7 +174,7 @@ START_TEST(test_taskspawnd_told_to_stop)
 
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "!", "ignore", rig_path(&rig, "up"), NULL);
+	rig_start(&rig, 1, "!", "ignore", rig_path(&rig, "up"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up")));
 	r = rig_wait(&rig, 1, RUN_RUNNING);
 	spawnd = rig_spawnd_pid(&rig);
@@ -206,7 +206,7 @@ START_TEST(test_only_one)
 	}
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_int_eq(WEXITSTATUS(status), 75);
-	rig_start(&rig, 1, "!", "exit", "1", NULL);
+	rig_start(&rig, 1, "!", "exit", "1", (char *)NULL);
 	ck_assert_int_eq(rig_wait(&rig, 1, RUN_OVER).exit.code, 1);
 	rig_forget(&rig, 1);
 	rig_close(&rig);
@@ -260,7 +260,8 @@ START_TEST(test_monitor_dies_no_trace)
 
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "/usr/bin/env", "-i", rig.bad, "ignore", rig_path(&rig, "up"), NULL);
+	rig_start(
+	    &rig, 1, "/usr/bin/env", "-i", rig.bad, "ignore", rig_path(&rig, "up"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up")));
 	r = rig_wait(&rig, 1, RUN_RUNNING);
 	rig_kill(monitor_of(&r), SIGKILL);
@@ -305,7 +306,7 @@ START_TEST(test_monitor_dies_late)
 
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "!", "leave", "0", NULL);
+	rig_start(&rig, 1, "!", "leave", "0", (char *)NULL);
 	r = rig_wait(&rig, 1, RUN_LEADER_ENDED);
 	child = r.leftover.proc[0].pid;
 	ck_assert_int_eq(proc_stat(child, &st), 0);
@@ -327,7 +328,7 @@ START_TEST(test_monitor_stopped)
 
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "!", "stay", rig_path(&rig, "up"), NULL);
+	rig_start(&rig, 1, "!", "stay", rig_path(&rig, "up"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up")));
 	r = rig_wait(&rig, 1, RUN_RUNNING);
 	monitor = monitor_of(&r);
@@ -336,7 +337,7 @@ START_TEST(test_monitor_stopped)
 	rig.gone_before_notify_fine = true;
 	memset(rig.changes, 0, sizeof rig.changes);
 	rig_connect(&rig);
-	rig_start(&rig, 2, "/bin/true", NULL);
+	rig_start(&rig, 2, "/bin/true", (char *)NULL);
 	rig_wait(&rig, 2, RUN_OVER);
 	rig_until(&rig, rig.changes[1] > 0); /* given up after a while */
 	ck_assert_int_lt(rig.notify[1], 0);
@@ -394,7 +395,7 @@ START_TEST(test_orders_queue)
 	rig_kill(spawnd, SIGSTOP);
 	began = proc_boottime_ns();
 	for (uint64_t n = 1; n <= RUNS; n++) {
-		rig_start(&rig, n, "!", "stay", rig_path(&rig, "up"), NULL);
+		rig_start(&rig, n, "!", "stay", rig_path(&rig, "up"), (char *)NULL);
 		for (int i = 0; i < 5; i++)
 			spawner_signal(rig.sp, rig_key(n), SIGCONT);
 		spawner_kill(rig.sp, rig_key(n));
@@ -455,7 +456,7 @@ START_TEST(test_idle)
 
 	if (!rig_open(&rig, _i))
 		return;
-	rig_start(&rig, 1, "!", "stay", rig_path(&rig, "up"), NULL);
+	rig_start(&rig, 1, "!", "stay", rig_path(&rig, "up"), (char *)NULL);
 	rig_until(&rig, rig_has(rig_path(&rig, "up")));
 	r = rig_wait(&rig, 1, RUN_RUNNING);
 	monitor = monitor_of(&r);

@@ -12,6 +12,7 @@
 
 #define CLOCK_WALL_LEN 32
 
+/* Now, on either clock. */
 int64_t clock_boot_ns(void);
 int64_t clock_wall_ms(void);
 

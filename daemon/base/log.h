@@ -24,6 +24,7 @@ bool log_journal_attached(void);
 int log_level_from_name(const char *name, enum log_level *level);
 const char *log_level_name(enum log_level level);
 
+/* One line each, of the level in its name; no line end in fmt. */
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

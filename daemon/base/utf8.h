@@ -13,6 +13,7 @@ struct strbuf;
 /* Decodes the character at s. Returns its length in bytes, 0 if it is not valid (or len is 0). */
 size_t utf8_decode(const char *s, size_t len, uint32_t *cp);
 
+/* True if all of it is valid: no overlong form, no surrogate; NUL is valid. */
 bool utf8_valid(const char *s, size_t len);
 
 /* Appends s; every byte that is not part of a valid character, and NUL, becomes U+FFFD. */

@@ -23,6 +23,7 @@
 
 _Noreturn void die_oom(void); /* the one way out when memory is out */
 
+/* As the functions without the x; what they give is for free(). */
 void *xmalloc(size_t size);
 void *xcalloc(size_t n, size_t size);
 void *xrealloc(void *p, size_t size);

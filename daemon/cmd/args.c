@@ -136,9 +136,11 @@ bool
 args_duration(const struct field *f, const json_t *v, const char *path, struct args_error *e)
 {
 	const char *why = "";
+	int error;
 	int64_t ns;
 
-	if (!good(value_duration(v, &ns, &why), e, path, why))
+	error = value_duration(v, &ns, &why);
+	if (!good(error, e, path, why))
 		return false;
 	if (ns > 0 || (ns == 0 && f->min == 0))
 		return true;
@@ -149,42 +151,50 @@ bool
 args_duration_number(const struct field *f, const json_t *v, const char *path, struct args_error *e)
 {
 	const char *why = "";
+	int error;
 	int64_t ns;
 
 	(void)f;
-	return good(value_duration(v, &ns, &why), e, path, why);
+	error = value_duration(v, &ns, &why);
+	return good(error, e, path, why);
 }
 
 bool
 args_time(const struct field *f, const json_t *v, const char *path, struct args_error *e)
 {
 	const char *why = "";
+	int error;
 	int64_t ms;
 
 	(void)f;
-	return good(value_time(v, &ms, &why), e, path, why);
+	error = value_time(v, &ms, &why);
+	return good(error, e, path, why);
 }
 
 bool
 args_signal(const struct field *f, const json_t *v, const char *path, struct args_error *e)
 {
 	const char *why = "";
+	int error;
 	int signo;
 
 	(void)f;
-	return good(value_signal(v, &signo, &why), e, path, why);
+	error = value_signal(v, &signo, &why);
+	return good(error, e, path, why);
 }
 
 bool
 args_umask(const struct field *f, const json_t *v, const char *path, struct args_error *e)
 {
 	const char *why = "";
+	int error;
 	mode_t mask;
 
 	(void)f;
 	if (!json_is_string(v))
 		return must(e, path, "must be a string of octal digits, such as \"0022\"");
-	return good(value_umask(json_string_value(v), &mask, &why), e, path, why);
+	error = value_umask(json_string_value(v), &mask, &why);
+	return good(error, e, path, why);
 }
 
 bool

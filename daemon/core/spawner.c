@@ -1,176 +1,27 @@
 /*
- * Starts taskspawnd, keeps the connection to it, queues what the socket does not take, and turns
- * wake-ups into callbacks. What runs are like is read from the mapped status file.
+ * Keeps the connection to taskspawnd and turns messages and wake-ups into callbacks.
  */
 #include <errno.h>
-#include <event2/event.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "proc.h"
-#include "spawner.h"
-#include "spawnwire.h"
-#include "statfile.h"
+#include "spawner_private.h"
 #include "util.h"
 
 #define CONNECT_WAIT_MS 5000
 #define RETRY_MS        100 /* between attempts to connect */
-#define OUT_MAX         (4 * STATFILE_SLOTS)
 #define WAKES_AT_ONCE   1024
-
-_Static_assert((int)RUN_LOST == (int)STAT_LOST, "the phases are the status file's");
-_Static_assert((int)STAGE_EXEC == (int)STAT_STAGE_EXEC, "the stages are the status file's");
-_Static_assert(RUN_PROCS_MAX == STAT_PROCS_MAX, "processes are copied one by one");
-
-struct order {
-	STAILQ_ENTRY(order) next;
-	struct wire_msg msg;
-	int fds[WIRE_FDS_MAX]; /* owned */
-	int nfds;
-	size_t size;
-	char payload[];
-};
-
-/* What we know of a slot beyond its record. */
-struct known {
-	bool used;    /* its key is in the index */
-	bool told;    /* notify_fd has come, or will not */
-	bool changed; /* a change that waits for that */
-};
-
-struct spawner {
-	struct event_base *base; /* borrowed */
-	struct spawner_callbacks cb;
-	void *ctx;
-	/* owned */
-	char *runtime_dir, *program;
-	bool use_cgroups;
-	int sock; /* -1: not connected */
-	struct event *readable, *writable, *wake, *retry, *starter_ended;
-	int wake_fd;
-	int starter_fd; /* pidfd of a taskspawnd that is detaching itself; -1: none */
-	pid_t starter;
-	bool ready;       /* welcomed */
-	bool new_to_loop; /* spawner_new() has not returned yet */
-	bool cgroups;
-	struct statfile sf;
-	uint32_t overflow; /* as last seen */
-	struct stat_index *index;
-	struct known *known;
-	STAILQ_HEAD(, order) out;
-	unsigned out_count;
-	char *in;
-};
-
-const char *
-run_stage_name(enum run_stage stage)
-{
-	static const char *const name[] = {
-	    "none", "fork", "cgroup", "stdio", "limits", "chdir", "exec"};
-
-	return (unsigned)stage < ARRAY_SIZE(name) ? name[stage] : "none";
-}
-
-/* ---- records ----------------------------------------------------------------------------- */
-
-static struct stat_key
-to_stat_key(struct run_key key)
-{
-	return (struct stat_key){.task = key.task, .run = key.run};
-}
-
-static void
-copy_procs(struct run_procs *dst, const struct stat_procs *src)
-{
-	dst->total = src->total;
-	for (int i = 0; i < RUN_PROCS_MAX; i++) {
-		dst->proc[i].pid = src->proc[i].pid;
-		memcpy(dst->proc[i].comm, src->proc[i].comm, sizeof dst->proc[i].comm);
-		dst->proc[i].comm[sizeof dst->proc[i].comm - 1] = '\0';
-	}
-}
-
-static void
-to_report(struct run_report *r, const struct stat_record *rec)
-{
-	*r = (struct run_report){.key = {.task = rec->task, .run = rec->run},
-	    .phase = (enum run_phase)rec->phase,
-	    .leader = rec->leader,
-	    .leader_start = rec->leader_start,
-	    .started_ns = rec->started_ns,
-	    .started_wall_ms = rec->started_wall_ms,
-	    .ended_ns = rec->ended_ns,
-	    .ended_wall_ms = rec->ended_wall_ms,
-	    .exit = {.signalled = (rec->flags & STAT_SIGNALLED) != 0,
-		.core = (rec->flags & STAT_CORE) != 0,
-		.code = rec->code},
-	    .stage = (enum run_stage)rec->stage,
-	    .error = rec->error,
-	    .killed = (rec->flags & STAT_KILLED) != 0,
-	    .user_s = (double)rec->user_us / 1e6,
-	    .system_s = (double)rec->system_us / 1e6,
-	    .max_rss = rec->max_rss};
-	copy_procs(&r->leftover, &rec->leftover);
-	copy_procs(&r->unkillable, &rec->unkillable);
-}
-
-static bool
-read_key(const struct spawner *sp, struct run_key key, struct stat_record *rec)
-{
-	int slot = stat_index_find(sp->index, to_stat_key(key));
-
-	return slot >= 0 && stat_read(&sp->sf.slots[slot], rec) && rec->task == key.task &&
-	       rec->run == key.run;
-}
-
-void
-spawner_report(const struct spawner *sp, struct run_key key, struct run_report *ret)
-{
-	struct stat_record rec;
-
-	if (read_key(sp, key, &rec))
-		to_report(ret, &rec);
-	else
-		*ret = (struct run_report){.key = key, .phase = RUN_ABSENT};
-}
-
-void
-spawner_each(const struct spawner *sp, void (*fn)(void *ctx, const struct run_report *r), void *ctx)
-{
-	for (uint32_t slot = 0; slot < STATFILE_SLOTS; slot++) {
-		struct stat_record rec;
-		struct run_report report;
-
-		if (!sp->known[slot].used || !stat_read(&sp->sf.slots[slot], &rec))
-			continue;
-		to_report(&report, &rec);
-		fn(ctx, &report);
-	}
-}
-
-bool
-spawner_leader_gone(const struct spawner *sp, struct run_key key)
-{
-	struct stat_record rec;
-
-	if (!read_key(sp, key, &rec) || rec.phase == STAT_STARTING)
-		return false;
-	return rec.phase != STAT_RUNNING || !proc_is(rec.leader, rec.leader_start);
-}
 
 /* ---- slots ------------------------------------------------------------------------------- */
 
-static void
-forget_slot(struct spawner *sp, uint32_t slot)
+void
+spawner_drop_slot(struct spawner *sp, uint32_t slot)
 {
 	if (sp->known[slot].used)
 		stat_index_remove(sp->index, slot);
@@ -180,7 +31,7 @@ forget_slot(struct spawner *sp, uint32_t slot)
 static void
 learn_slot(struct spawner *sp, uint32_t slot, struct stat_key key)
 {
-	forget_slot(sp, slot);
+	spawner_drop_slot(sp, slot);
 	sp->known[slot].used = true;
 	stat_index_add(sp->index, key, slot);
 }
@@ -251,95 +102,6 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 	spawner_poll(arg);
 }
 
-/* ---- orders out -------------------------------------------------------------------------- */
-
-static void
-order_free(struct order *o)
-{
-	for (int i = 0; i < o->nfds; i++)
-		close(o->fds[i]);
-	free(o);
-}
-
-static void
-drop_orders(struct spawner *sp)
-{
-	struct order *o;
-
-	while ((o = STAILQ_FIRST(&sp->out)) != NULL) {
-		STAILQ_REMOVE_HEAD(&sp->out, next);
-		order_free(o);
-	}
-	sp->out_count = 0;
-}
-
-static int
-queue_order(struct spawner *sp, const struct wire_msg *msg, const void *payload, size_t size,
-    const int *fds, int nfds)
-{
-	struct order *o;
-
-	if (sp->out_count >= OUT_MAX)
-		return -EAGAIN;
-	o = xcalloc(1, sizeof *o + size);
-	o->msg = *msg;
-	o->size = size;
-	if (size > 0)
-		memcpy(o->payload, payload, size);
-	for (; o->nfds < nfds; o->nfds++) {
-		int fd = fcntl(fds[o->nfds], F_DUPFD_CLOEXEC, 0);
-
-		if (fd < 0) {
-			int r = -errno;
-
-			order_free(o);
-			return r;
-		}
-		o->fds[o->nfds] = fd;
-	}
-	STAILQ_INSERT_TAIL(&sp->out, o, next);
-	sp->out_count++;
-	event_add(sp->writable, NULL);
-	return 0;
-}
-
-static int
-send_order(struct spawner *sp, struct wire_msg *msg, const void *payload, size_t size,
-    const int *fds, int nfds)
-{
-	int r = -EAGAIN;
-
-	if (!sp->ready)
-		return -EAGAIN;
-	if (size > WIRE_PAYLOAD_MAX)
-		return -E2BIG;
-	if (STAILQ_EMPTY(&sp->out))
-		r = wire_send(sp->sock, msg, payload, size, fds, nfds);
-	if (r == -EAGAIN)
-		return queue_order(sp, msg, payload, size, fds, nfds);
-	/* A connection that has just died: the loop is going to see it. */
-	return r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN ? -EAGAIN : r;
-}
-
-static void
-on_writable(evutil_socket_t fd, short what, void *arg)
-{
-	struct spawner *sp = arg;
-	struct order *o;
-
-	(void)fd;
-	(void)what;
-	while ((o = STAILQ_FIRST(&sp->out)) != NULL) {
-		if (wire_send(sp->sock, &o->msg, o->payload, o->size, o->fds, o->nfds) == -EAGAIN) {
-			event_add(sp->writable, NULL);
-			return;
-		}
-		STAILQ_REMOVE_HEAD(&sp->out, next);
-		sp->out_count--;
-		order_free(o);
-	}
-}
-
 /* ---- the connection ---------------------------------------------------------------------- */
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
@@ -366,7 +128,7 @@ disconnect(struct spawner *sp)
 	event_drop(&sp->readable);
 	event_drop(&sp->writable);
 	close_fd(&sp->sock);
-	drop_orders(sp);
+	spawner_drop_orders(sp);
 	sp->ready = false;
 }
 
@@ -403,7 +165,7 @@ link_up(struct spawner *sp)
 		return r;
 	}
 	sp->readable = event_new(sp->base, sp->sock, EV_READ | EV_PERSIST, on_readable, sp);
-	sp->writable = event_new(sp->base, sp->sock, EV_WRITE, on_writable, sp);
+	sp->writable = event_new(sp->base, sp->sock, EV_WRITE, spawner_on_writable, sp);
 	if (sp->readable == NULL || sp->writable == NULL)
 		die_oom();
 	event_add(sp->readable, NULL);
@@ -536,55 +298,6 @@ spawner_poll(struct spawner *sp)
 
 /* ---- starting taskspawnd ----------------------------------------------------------------- */
 
-static bool
-is_sanitizer_option(const char *entry)
-{
-	return strncmp(entry, "ASAN_OPTIONS=", 13) == 0 ||
-	       strncmp(entry, "UBSAN_OPTIONS=", 14) == 0 ||
-	       strncmp(entry, "LSAN_OPTIONS=", 13) == 0;
-}
-
-static void
-set_attributes(posix_spawnattr_t *attr)
-{
-	sigset_t none, all;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	posix_spawnattr_init(attr);
-	posix_spawnattr_setsigmask(attr, &none);
-	posix_spawnattr_setsigdefault(attr, &all);
-	posix_spawnattr_setflags(
-	    attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-}
-
-/* Nothing of our environment is taskspawnd's business. The padding makes room for the names of
-   monitors, which it writes over its arguments and environment. */
-static int
-start_program(struct spawner *sp)
-{
-	static char pad[] = "TASKSPAWND_ROOM=................................................";
-	char containment[] = "--containment", detach[] = "--detach", dir[] = "--runtime-dir";
-	char subreaper[] = "subreaper", automatic[] = "auto";
-	char *argv[] = {sp->program, dir, sp->runtime_dir, detach, containment,
-	    sp->use_cgroups ? automatic : subreaper, NULL};
-	char *env[5] = {pad};
-	posix_spawnattr_t attr;
-	int r, n = 1;
-
-	for (char **e = environ; *e != NULL && n < (int)ARRAY_SIZE(env) - 1; e++)
-		if (is_sanitizer_option(*e))
-			env[n++] = *e;
-	set_attributes(&attr);
-	r = posix_spawn(&sp->starter, sp->program, NULL, &attr, argv, env);
-	posix_spawnattr_destroy(&attr);
-	if (r != 0) {
-		sp->starter = 0;
-		return -r;
-	}
-	return 0;
-}
-
 /* The process that we started has detached the real one, or given up. */
 static void
 on_starter_ended(evutil_socket_t fd, short what, void *arg)
@@ -605,7 +318,7 @@ start_in_background(struct spawner *sp)
 {
 	struct proc_stat st;
 
-	if (sp->program == NULL || sp->starter > 0 || start_program(sp) < 0)
+	if (sp->program == NULL || sp->starter > 0 || spawner_start_program(sp) < 0)
 		return;
 	if (proc_stat(sp->starter, &st) == 0)
 		sp->starter_fd = proc_pidfd(sp->starter, st.start);
@@ -661,7 +374,7 @@ wait_welcome(struct spawner *sp, int64_t until)
 static int
 start_and_wait(struct spawner *sp)
 {
-	int r = start_program(sp);
+	int r = spawner_start_program(sp);
 
 	if (r < 0)
 		return r;
@@ -757,108 +470,4 @@ const char *
 spawner_containment(const struct spawner *sp)
 {
 	return sp->cgroups ? "cgroup" : "subreaper";
-}
-
-/* ---- orders ------------------------------------------------------------------------------ */
-
-static size_t
-count_strings(const char *const *list, struct strbuf *payload)
-{
-	size_t n = 0;
-
-	for (; list[n] != NULL; n++)
-		strbuf_add(payload, list[n], strlen(list[n]) + 1);
-	return n;
-}
-
-int
-spawner_start(struct spawner *sp, const struct run_spec *spec)
-{
-	struct wire_msg msg = {.type = WIRE_SPAWN, .task = spec->key.task, .run = spec->key.run};
-	const int stdio[3] = {spec->stdin_fd, spec->stdout_fd, spec->stderr_fd};
-	const char *title = spec->title != NULL ? spec->title : "task";
-	struct strbuf payload = STRBUF_INIT;
-	int fds[3], nfds = 0, r;
-
-	if (!sp->ready)
-		return -EAGAIN;
-	for (int i = 0; i < 3; i++) {
-		if (stdio[i] < 0)
-			continue;
-		msg.arg[2] |= 1 << i;
-		fds[nfds++] = stdio[i];
-	}
-	msg.arg[0] = spec->umask;
-	msg.arg[1] = spec->no_new_privs;
-	strbuf_add(&payload, spec->cwd, strlen(spec->cwd) + 1);
-	strbuf_add(&payload, title, strlen(title) + 1);
-	msg.count[0] = (uint32_t)count_strings(spec->argv, &payload);
-	msg.count[1] = (uint32_t)count_strings(spec->env, &payload);
-	r = send_order(sp, &msg, payload.s, payload.len, fds, nfds);
-	strbuf_release(&payload);
-	return r;
-}
-
-int
-spawner_deliver(struct spawner *sp, struct run_key key, const char *json, size_t json_len,
-    const char *text, size_t text_len, int signo, bool tree)
-{
-	struct wire_msg msg = {.type = WIRE_DELIVER,
-	    .task = key.task,
-	    .run = key.run,
-	    .arg = {signo, tree, (json != NULL ? 1 : 0) | (text != NULL ? 2 : 0)}};
-	struct strbuf payload = STRBUF_INIT;
-	int r;
-
-	if (json_len > WIRE_PAYLOAD_MAX || text_len > WIRE_PAYLOAD_MAX)
-		return -E2BIG;
-	if (json != NULL) {
-		strbuf_add(&payload, json, json_len);
-		msg.count[0] = (uint32_t)json_len;
-	}
-	if (text != NULL) {
-		strbuf_add(&payload, text, text_len);
-		msg.count[1] = (uint32_t)text_len;
-	}
-	r = send_order(sp, &msg, payload.s, payload.len, NULL, 0);
-	strbuf_release(&payload);
-	return r;
-}
-
-static int
-simple_order(struct spawner *sp, enum wire_type type, struct run_key key, int arg)
-{
-	struct wire_msg msg = {
-	    .type = (uint16_t)type, .task = key.task, .run = key.run, .arg = {arg}};
-
-	return send_order(sp, &msg, NULL, 0, NULL, 0);
-}
-
-int
-spawner_signal(struct spawner *sp, struct run_key key, int signo)
-{
-	return simple_order(sp, WIRE_SIGNAL, key, signo);
-}
-
-int
-spawner_kill(struct spawner *sp, struct run_key key)
-{
-	return simple_order(sp, WIRE_KILL, key, 0);
-}
-
-int
-spawner_freeze(struct spawner *sp, struct run_key key, bool freeze)
-{
-	return simple_order(sp, WIRE_FREEZE, key, freeze);
-}
-
-int
-spawner_forget(struct spawner *sp, struct run_key key)
-{
-	int r = simple_order(sp, WIRE_FORGET, key, 0);
-	int slot = stat_index_find(sp->index, to_stat_key(key));
-
-	if (r == 0 && slot >= 0)
-		forget_slot(sp, (uint32_t)slot);
-	return r;
 }

@@ -3,6 +3,8 @@
  */
 #include "auth.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,15 +45,20 @@ auth_knows_tcp(const struct auth *a)
 }
 
 static bool
-owner(const struct auth *a, int fd, uid_t *uid)
+is_unix(int fd)
 {
 	struct sockaddr_storage ss;
 	socklen_t len = sizeof(ss);
+
+	return getsockname(fd, (struct sockaddr *)&ss, &len) == 0 && ss.ss_family == AF_UNIX;
+}
+
+static bool
+owner(const struct auth *a, int fd, uid_t *uid)
+{
 	pid_t pid;
 
-	if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
-		return false;
-	if (ss.ss_family == AF_UNIX)
+	if (is_unix(fd))
 		return peer_unix(fd, uid, &pid) == 0;
 	return a->diag_fd >= 0 && peer_tcp(a->diag_fd, fd, uid) == 0;
 }
@@ -67,4 +74,17 @@ auth_identify(const struct auth *a, int fd, struct caller *ret)
 	ret->known = true;
 	ret->uid = uid;
 	snprintf(ret->by, sizeof(ret->by), "uid:%lu", (unsigned long)uid);
+}
+
+/* A closed TCP peer still has its entry in the kernel's table, but no socket behind it. */
+bool
+auth_peer_gone(void *auth, int fd)
+{
+	const struct auth *a = auth;
+	struct pollfd pfd = {.fd = fd};
+	uid_t uid;
+
+	if (poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLHUP | POLLERR)) != 0)
+		return true;
+	return !is_unix(fd) && a->diag_fd >= 0 && peer_tcp(a->diag_fd, fd, &uid) == -ENOENT;
 }

@@ -18,4 +18,7 @@ bool auth_knows_tcp(const struct auth *a);
 /* Who is at the other end of a connection that was just accepted. */
 void auth_identify(const struct auth *a, int fd, struct caller *ret);
 
+/* True if nobody holds the other end any more (a half-closed one is held). */
+bool auth_peer_gone(void *auth, int fd);
+
 #endif

@@ -16,19 +16,19 @@
 
 struct conn {
 	TAILQ_ENTRY(conn) link;
-	TAILQ_ENTRY(conn) ready_link, flush_link;
+	TAILQ_ENTRY(conn) ready_link, flush_link, half_link;
 	struct conns *cs;
 	struct bufferevent *bev; /* owned */
 	struct line_reader reader;
 	struct caller caller;
 	void *user;
 	unsigned owed;
-	bool began;     /* its first byte was a { */
-	bool eof;       /* there will be no more input */
-	bool finishing; /* takes no more lines */
+	bool began;      /* its first byte was a { */
+	bool eof;        /* there will be no more input */
+	bool finishing;  /* takes no more lines */
 	bool hanging_up; /* does not wait for answers */
-	bool closed;    /* waits to be freed */
-	bool in_ready, in_flush, was_full;
+	bool closed;     /* waits to be freed */
+	bool in_ready, in_flush, in_half, was_full;
 };
 
 TAILQ_HEAD(conn_list, conn);
@@ -39,8 +39,55 @@ struct conns {
 	struct conn_callbacks cb;
 	void *ctx;
 	struct conn_list all, ready, flush, dead;
+	struct conn_list half; /* their input has ended, answers are owed */
+	struct event *look;    /* owned: at those, once a second */
 	unsigned n;
 };
+
+static bool
+is_gone(const struct conn *c)
+{
+	const struct conn_callbacks *cb = &c->cs->cb;
+
+	return cb->gone != NULL && cb->gone(cb->gone_ctx, bufferevent_getfd(c->bev));
+}
+
+/* Nobody reads what half-closed connections are owed any more? */
+static void
+on_look(evutil_socket_t fd, short what, void *ctx)
+{
+	const struct timeval second = {.tv_sec = 1};
+	struct conns *cs = ctx;
+	struct conn *c, *next;
+
+	(void)fd;
+	(void)what;
+	for (c = TAILQ_FIRST(&cs->half); c != NULL; c = next) {
+		next = TAILQ_NEXT(c, half_link);
+		if (is_gone(c))
+			conn_close(c);
+	}
+	if (!TAILQ_EMPTY(&cs->half))
+		evtimer_add(cs->look, &second);
+}
+
+/* The input has ended and is used up. */
+static void
+half_closed(struct conn *c)
+{
+	const struct timeval second = {.tv_sec = 1};
+
+	if (is_gone(c)) {
+		conn_close(c);
+		return;
+	}
+	conn_finish(c);
+	if (c->owed == 0 || c->in_half || c->closed)
+		return;
+	c->in_half = true;
+	TAILQ_INSERT_TAIL(&c->cs->half, c, half_link);
+	evtimer_add(c->cs->look, &second);
+}
 
 struct conns *
 conns_new(struct event_base *base, const struct conn_limits *limits,
@@ -56,6 +103,9 @@ conns_new(struct event_base *base, const struct conn_limits *limits,
 	TAILQ_INIT(&cs->ready);
 	TAILQ_INIT(&cs->flush);
 	TAILQ_INIT(&cs->dead);
+	TAILQ_INIT(&cs->half);
+	if ((cs->look = evtimer_new(base, on_look, cs)) == NULL)
+		die_oom();
 	return cs;
 }
 
@@ -69,6 +119,7 @@ conns_free(struct conns *cs)
 	while ((c = TAILQ_FIRST(&cs->all)) != NULL)
 		conn_close(c);
 	conns_reap(cs);
+	event_free(cs->look);
 	free(cs);
 }
 
@@ -218,8 +269,8 @@ run_conn(struct conn *c)
 	if (c->closed)
 		return false;
 	line_done(&c->reader, in);
-	if (c->eof && line_pending(&c->reader, in) == 0)
-		conn_finish(c);
+	if (c->eof && !c->finishing && line_pending(&c->reader, in) == 0)
+		half_closed(c);
 	return takes_lines(c) && line_pending(&c->reader, in) > 0 &&
 	       evbuffer_get_length(in) > c->reader.scanned;
 }
@@ -378,6 +429,8 @@ conn_close(struct conn *c)
 	bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
 	TAILQ_REMOVE(&cs->all, c, link);
 	TAILQ_INSERT_TAIL(&cs->dead, c, link);
+	if (c->in_half)
+		TAILQ_REMOVE(&cs->half, c, half_link);
 	cs->n--;
 	cs->cb.closed(cs->ctx, c);
 }

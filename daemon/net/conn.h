@@ -5,6 +5,9 @@
  * afterwards, at most CONN_LINES_A_TURN of a connection, so that no client can keep the others, or
  * the end of the turn, waiting. A connection whose output is not read is not listened to either.
  *
+ * When its input ends, everything that is owed is still answered, unless the other end is gone
+ * altogether; as long as answers are owed, that is looked at once a second.
+ *
  * A connection is never freed under its user: conn_close() marks it, `closed` tells, and
  * conns_reap() frees it at the end of the turn.
  */
@@ -43,6 +46,9 @@ struct conn_callbacks {
 	void (*too_large)(void *ctx, struct conn *c);
 	/* Much of what was to be sent is sent: streams may go on. */
 	void (*drained)(void *ctx, struct conn *c);
+	/* Has the other end of a connection whose input has ended gone away altogether? */
+	bool (*gone)(void *ctx, int fd);
+	void *gone_ctx;
 	/* The connection is over; its user lets go of it. */
 	void (*closed)(void *ctx, struct conn *c);
 };

@@ -62,7 +62,11 @@ int outlog_take(struct outlog_dir *dir, uint64_t *number, int *fd);
 /* A descriptor to append to a file that was taken earlier, which the caller closes; or -errno. */
 int outlog_append(struct outlog_dir *dir, uint64_t number);
 
-/* Remove the file; that there is none is no error. */
+/*
+ * Remove the file; that there is none is no error. An empty one that nobody has open any more is
+ * kept ready instead, under a new number: where most tasks write nothing, remove their files when
+ * they end, and no file is ever made. The watch must be gone, or it is removed for good.
+ */
 int outlog_remove(struct outlog_dir *dir, uint64_t number);
 
 /*

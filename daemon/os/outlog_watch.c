@@ -47,12 +47,12 @@ struct outlog_watches {
 	int polled_ms; /* since `polled` was looked at */
 	size_t nactive;
 	bool any_fast;
-	struct watch_list active, polled, armed[BUCKETS];
+	struct watch_list active, polled, armed[BUCKETS], by_number[BUCKETS];
 	struct puncher *puncher; /* NULL until something is dropped */
 };
 
 struct outlog_watch {
-	LIST_ENTRY(outlog_watch) link;
+	LIST_ENTRY(outlog_watch) link, number_link;
 	struct outlog_watches *ws;
 	enum watch_place place;
 	bool fast;
@@ -116,6 +116,19 @@ outlog_watches_free(struct outlog_watches *ws)
 		event_free(ws->ev_inotify);
 	close_fd(&ws->ifd);
 	free(ws);
+}
+
+bool
+outlog_watched(const struct outlog_watches *ws, uint64_t number)
+{
+	const struct outlog_watch *w;
+
+	if (ws == NULL)
+		return false;
+	w = LIST_FIRST(&ws->by_number[number % BUCKETS]);
+	while (w != NULL && w->number != number)
+		w = LIST_NEXT(w, number_link);
+	return w != NULL;
 }
 
 /* Has the tick come when the most impatient watch wants it. Without any it is not set at all. */
@@ -435,6 +448,7 @@ outlog_watch_new(struct outlog_dir *dir, struct event_base *base, uint64_t numbe
 	w->place = WATCH_GONE;
 	if (number <= dir->opened_at || dropped > 0)
 		watch_inspect(w, dropped);
+	LIST_INSERT_HEAD(&w->ws->by_number[number % BUCKETS], w, number_link);
 	watch_activate(w, true);
 	*ret = w;
 	return 0;
@@ -448,6 +462,7 @@ outlog_watch_free(struct outlog_watch *w)
 	if (w->place == WATCH_ARMED)
 		inotify_rm_watch(w->ws->ifd, w->wd);
 	watch_leave(w);
+	LIST_REMOVE(w, number_link);
 	if (w->jobs > 0)
 		puncher_forget(w->ws->puncher, w);
 	free(w);

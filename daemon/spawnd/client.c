@@ -123,6 +123,11 @@ answered(struct spawnd *sd, uint32_t slot, int fd)
 		c->give_up_at = proc_boottime_ns() + ASK_PATIENCE;
 	}
 	run->announced = true;
+	if (run->given && fd >= 0) { /* asked twice, for this client and the one before */
+		close(fd);
+		return;
+	}
+	run->given = fd >= 0;
 	client_notify_take(sd, slot, true, fd);
 }
 
@@ -238,7 +243,7 @@ hello(struct spawnd *sd)
 	}
 	c->welcome = true;
 	for (uint32_t slot = 0; slot < atomic_load(&sd->sf.header->high); slot++)
-		sd->run[slot].announced = sd->run[slot].asked = false;
+		sd->run[slot].announced = sd->run[slot].asked = sd->run[slot].given = false;
 	c->announcing = true;
 	client_announce(sd);
 }

@@ -33,17 +33,27 @@ keeper_keep_only(int fd)
 	return low;
 }
 
-void
-keeper_publish(const struct keeper *k, const struct stat_record *rec)
+static bool
+wake(const struct keeper *k)
 {
 	ssize_t n;
 
-	stat_write(k->slot, rec);
 	do
 		n = write(k->wake_fd, &k->slot_no, sizeof k->slot_no);
 	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		atomic_fetch_add(&k->header->overflow, 1);
+	return n >= 0;
+}
+
+void
+keeper_publish(const struct keeper *k, const struct stat_record *rec)
+{
+	stat_write(k->slot, rec);
+	if (wake(k))
+		return;
+	/* The reader looks at the counter when it has emptied the FIFO. It may have done both just
+	   before we counted: then there is room again, and it has to be woken. */
+	atomic_fetch_add(&k->header->overflow, 1);
+	wake(k);
 }
 
 void

@@ -211,7 +211,7 @@ end_rest(struct monitor *m)
 	m->rec.phase = STAT_LEADER_ENDED;
 	if (m->kill_at == 0) { /* else they are being killed: nobody outlived anything */
 		freeze(m, false);
-		tree_list(&m->tree, &m->rec.leftover);
+		tree_list(&m->tree, false, &m->rec.leftover);
 		keeper_publish(&m->keeper, &m->rec);
 		tree_signal(&m->tree, TREE_ALL, SIGTERM, true, 0);
 		m->kill_at = proc_boottime_ns() + TREE_GRACE;
@@ -250,7 +250,8 @@ kill_tree(struct monitor *m, int64_t now)
 	m->kill_at = now + m->kill_pause;
 	if ((m->kill_pause *= 2) > KILL_AGAIN_MAX)
 		m->kill_pause = KILL_AGAIN_MAX;
-	if (now - m->kill_since >= UNKILLABLE_AFTER && tree_list(&m->tree, &m->rec.unkillable))
+	if (now - m->kill_since >= UNKILLABLE_AFTER &&
+	    tree_list(&m->tree, true, &m->rec.unkillable))
 		keeper_publish(&m->keeper, &m->rec);
 }
 

@@ -76,6 +76,8 @@ setup_process(struct spawnd *sd)
 	struct rlimit lim;
 
 	umask(077);
+	if (chdir("/") < 0) /* keep nobody's file system busy */
+		spawnd_log("/: %s", strerror(errno));
 	reset_dispositions();
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* for what a killed monitor leaves */
 	if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {

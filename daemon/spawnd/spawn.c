@@ -167,7 +167,7 @@ begin(struct spawnd *sd, const struct request *rq, const struct wire_in *in, int
 		return r;
 	}
 	slot_set_keeper(sd, (uint32_t)slot, pid, -1);
-	sd->run[slot].announced = true;
+	sd->run[slot].announced = sd->run[slot].given = true;
 	client_notify_take(sd, (uint32_t)slot, false, notify_fd);
 	return 0;
 }

@@ -34,6 +34,7 @@ struct run {
 	bool used;      /* there is a record */
 	bool announced; /* this client knows the run, and the notify socket if it lives */
 	bool asked;     /* the keeper was asked to show the notify socket */
+	bool given;     /* this client has it */
 };
 
 struct out_msg {

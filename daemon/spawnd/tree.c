@@ -21,7 +21,9 @@ struct visit {
 static void
 visit_open(struct visit *v, int fd, const struct proc_stat *st)
 {
-	if (!st->dying && pidset_add(&v->t->scratch->seen, st->pid))
+	bool gone = (st->state == 'Z' || st->state == 'X') && st->threads <= 1;
+
+	if (!gone && (!st->dying || v->t->dying_too) && pidset_add(&v->t->scratch->seen, st->pid))
 		v->fn(v->ctx, fd, st);
 }
 
@@ -184,13 +186,15 @@ list_one(void *ctx, int procfd, const struct proc_stat *st)
 }
 
 bool
-tree_list(struct tree *t, struct stat_procs *ret)
+tree_list(struct tree *t, bool dying_too, struct stat_procs *ret)
 {
 	struct stat_procs list;
 	bool other;
 
 	memset(&list, 0, sizeof list);
+	t->dying_too = dying_too;
 	tree_each(t, TREE_ALL, list_one, &list);
+	t->dying_too = false;
 	other = memcmp(&list, ret, sizeof list) != 0;
 	*ret = list;
 	return other;

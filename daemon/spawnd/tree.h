@@ -21,8 +21,9 @@ struct tree {
 	const char *cgpath; /* as in /proc/PID/cgroup */
 	const char *env[2]; /* entries that only this run's processes have */
 	bool by_env;        /* look for them */
-	struct tree_scratch
-	    *scratch; /* fresh anonymous memory; given back to the kernel after use */
+	bool dying_too;     /* visit also what was killed and is not gone */
+	/* fresh anonymous memory, given back to the kernel after use */
+	struct tree_scratch *scratch;
 };
 
 enum tree_reach {
@@ -40,7 +41,8 @@ void tree_signal(struct tree *t, enum tree_reach reach, int signo, bool cont, pi
 /* SIGKILL to all that is found; true if something was found. */
 bool tree_kill(struct tree *t, enum tree_reach reach);
 void tree_freeze(struct tree *t, bool freeze);
-/* Names what is alive; true if that is another list than the one that was there. */
-bool tree_list(struct tree *t, struct stat_procs *ret);
+/* Names what is alive, with or without what is dying but not dead; true if that is another list than
+   the one that was there. */
+bool tree_list(struct tree *t, bool dying_too, struct stat_procs *ret);
 
 #endif

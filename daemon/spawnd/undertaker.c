@@ -9,6 +9,7 @@
 
 #define NS_MS            INT64_C(1000000)
 #define UNKILLABLE_AFTER (5000 * NS_MS)
+#define KILLED_MAX       64
 #define PAUSE_MIN        (2 * NS_MS)
 #define PAUSE_MAX        (1000 * NS_MS)
 
@@ -21,21 +22,53 @@ pause_ns(int64_t ns)
 	nanosleep(&ts, NULL);
 }
 
+/* What was killed, so that its end can be waited for: a process that is going has no environment
+   any more to know it by. */
+struct killed {
+	unsigned count;
+	struct {
+		pid_t pid;
+		uint64_t start;
+	} proc[KILLED_MAX];
+};
+
+static void
+kill_one(void *ctx, int procfd, const struct proc_stat *st)
+{
+	struct killed *k = ctx;
+
+	proc_signal(procfd, SIGKILL);
+	if (k->count == KILLED_MAX) /* the next look finds it */
+		return;
+	k->proc[k->count].pid = st->pid;
+	k->proc[k->count++].start = st->start;
+}
+
+static void
+drop_gone(struct killed *k)
+{
+	while (k->count > 0 && !proc_is(k->proc[k->count - 1].pid, k->proc[k->count - 1].start))
+		k->count--;
+}
+
 static void
 kill_all(const struct keeper *k, struct tree *t, struct stat_record *rec)
 {
 	int64_t began = proc_boottime_ns(), pause = PAUSE_MIN;
+	struct killed killed = {0};
 
 	for (;;) {
-		bool found = tree_kill(t, TREE_ALL);
-
-		/* Dying ones are not named any more, but the cgroup is not empty yet. */
-		if (!found && (t->cgfd < 0 || !cgroup_populated(t->cgfd)))
+		if (t->cgfd >= 0)
+			cgroup_kill(t->cgfd);
+		tree_each(t, TREE_ALL, kill_one, &killed);
+		if (killed.count == 0 && (t->cgfd < 0 || !cgroup_populated(t->cgfd)))
 			break;
-		if (proc_boottime_ns() - began > UNKILLABLE_AFTER && tree_list(t, &rec->unkillable))
+		if (proc_boottime_ns() - began > UNKILLABLE_AFTER &&
+		    tree_list(t, true, &rec->unkillable))
 			keeper_publish(k, rec);
 		pause_ns(pause);
 		pause = pause * 2 < PAUSE_MAX ? pause * 2 : PAUSE_MAX;
+		drop_gone(&killed);
 	}
 	rec->unkillable = (struct stat_procs){0};
 }

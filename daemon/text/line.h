@@ -29,6 +29,7 @@ enum line_status {
 void line_reader_init(struct line_reader *r, size_t limit);
 void line_set_limit(struct line_reader *r, size_t limit); /* holds from the next call on */
 
+/* The next line, if it is there. */
 enum line_status line_next(
     struct line_reader *r, struct evbuffer *in, const char **line, size_t *len);
 

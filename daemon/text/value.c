@@ -194,6 +194,27 @@ value_format_duration(int64_t ns, char buf[VALUE_DURATION_LEN])
 		    tenths % 10);
 }
 
+/* "TERM" for SIGTERM, or NULL. Not sigabbrev_np(): the client is linked with musl, too. */
+static const char *
+signal_abbrev(int signo)
+{
+	static const char *const names[] = {
+	    [SIGHUP] = "HUP",	    [SIGINT] = "INT",	    [SIGQUIT] = "QUIT",
+	    [SIGILL] = "ILL",	    [SIGTRAP] = "TRAP",	    [SIGABRT] = "ABRT",
+	    [SIGBUS] = "BUS",	    [SIGFPE] = "FPE",	    [SIGKILL] = "KILL",
+	    [SIGUSR1] = "USR1",	    [SIGSEGV] = "SEGV",	    [SIGUSR2] = "USR2",
+	    [SIGPIPE] = "PIPE",	    [SIGALRM] = "ALRM",	    [SIGTERM] = "TERM",
+	    [SIGSTKFLT] = "STKFLT", [SIGCHLD] = "CHLD",	    [SIGCONT] = "CONT",
+	    [SIGSTOP] = "STOP",	    [SIGTSTP] = "TSTP",	    [SIGTTIN] = "TTIN",
+	    [SIGTTOU] = "TTOU",	    [SIGURG] = "URG",	    [SIGXCPU] = "XCPU",
+	    [SIGXFSZ] = "XFSZ",	    [SIGVTALRM] = "VTALRM", [SIGPROF] = "PROF",
+	    [SIGWINCH] = "WINCH",   [SIGPOLL] = "POLL",	    [SIGPWR] = "PWR",
+	    [SIGSYS] = "SYS",
+	};
+
+	return signo > 0 && (size_t)signo < ARRAY_SIZE(names) ? names[signo] : NULL;
+}
+
 static int
 bad_signal(const char **why)
 {
@@ -230,7 +251,7 @@ signal_from_name(const char *name)
 	if (strncmp(name, "SIG", 3) == 0)
 		name += 3;
 	for (int i = 1; i < SIGRTMIN; i++) {
-		const char *known = sigabbrev_np(i);
+		const char *known = signal_abbrev(i);
 
 		if (known && strcmp(known, name) == 0)
 			return i;
@@ -284,7 +305,7 @@ value_signal(const json_t *v, int *signo, const char **why)
 const char *
 value_signal_name(int signo, char buf[VALUE_SIGNAL_LEN])
 {
-	const char *known = sigabbrev_np(signo);
+	const char *known = signal_abbrev(signo);
 
 	if (known)
 		snprintf(buf, VALUE_SIGNAL_LEN, "SIG%s", known);

@@ -46,7 +46,7 @@ class Daemon:
         self.map = os.path.join(self.runtime, "map")
         self.log = open(os.path.join(self.state, "log"), "ab")
         self.env = dict(os.environ, TASKCTL_HOST="unix:" + self.socket)
-        self.process = None
+        self.process, self.stopped = None, False
         self.start()
 
     def start(self):
@@ -74,9 +74,12 @@ class Daemon:
         """SIGTERM: it cancels all tasks, and is gone when they are."""
         self.process.terminate()
         self.process.wait(timeout=120)
+        self.stopped = True
 
     def remove(self):
-        if self.process.poll() is None:
+        if self.process.poll() is not None and not self.stopped:
+            self.start()  # it died, its tasks did not
+        if not self.stopped:
             self.stop()
         self.log.close()
         shutil.rmtree(self.state, ignore_errors=True)

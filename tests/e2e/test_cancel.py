@@ -354,15 +354,6 @@ class Uncancel(harness.Case):
         self.let(fifo)
         self.has(self.c.ended(id), state="done", cancel=lambda c: c["absorbed"] is False)
 
-    def test_exit_143_after_it_is_failed(self):
-        fifo = self.fifo()
-        id = self.c.up("out('up')\nterm()\nout('got')\ngate(%r)\nsys.exit(143)" % fifo, grace=None)
-        self.c.ok("cancel", id=id)
-        self.c.said(id, "got")
-        self.c.ok("uncancel", id=id)
-        self.let(fifo)
-        self.has(self.c.ended(id), state="failed", exit={"code": 143})
-
     def test_nothing_to_take_back(self):
         id = self.c.sh("exec sleep 60")
         self.c.running(id)

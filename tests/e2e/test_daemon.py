@@ -149,6 +149,7 @@ class Options(harness.OwnCase):
         for name in ("taskctld", "taskspawnd"):
             subprocess.run(["cp", build_dir() + "/" + name, d.dir + "/bin/"], check=True)
         d.build = d.dir + "/bin"
+        d.env["HOME"] = d.dir
         p = subprocess.run(d.command(), capture_output=True, text=True, env=d.environment(),
                            timeout=harness.PATIENCE, stdin=subprocess.DEVNULL, user=65534,
                            group=65534, extra_groups=[])
@@ -258,6 +259,7 @@ class Shutdown(harness.OwnCase):
             time.sleep(0.1)
         self.d.exit_status()
         self.assertLess(now() - begun, 8 * harness.SLOW)
+        self.d.start()                          # whatever it left is taken over
 
     def test_command(self):
         """The reply comes when it is done; start is refused meanwhile; waits are answered."""

@@ -100,6 +100,12 @@ class Logs(harness.Case):
         r = self.read(id, offset=r.offset)
         self.assertEqual((r.text, r.eof), ("ended\n", True))
 
+    def test_bytes_of_a_running_task_are_current(self):
+        id = self.c.sh("echo 12345; exec sleep 60")
+        self.c.said(id, "12345")
+        self.has(self.c.task(id), output={"bytes": 6, "dropped": 0})
+        self.c.ok("cancel", id=id)
+
     def test_follow(self):
         fifo = self.fifo()
         id = self.c.sh("echo one; read x <%s; echo two; read x <%s; echo three" % (fifo, fifo))
@@ -168,7 +174,8 @@ class Logs(harness.Case):
 
     def test_utf8(self):
         id = self.done("printf 'a\\303\\251\\377b\\342\\202c\\033[2J\\000'")
-        self.assertEqual(self.read(id).text, "a\u00e9\ufffdb\ufffdc\x1b[2J\0")
+        # How many U+FFFD stand for a sequence that was cut short is left open.
+        self.assertRegex(self.read(id).text, "^a\u00e9\ufffdb\ufffd{1,2}c\x1b\\[2J\0$")
         r = self.read(id, encoding="base64")
         self.assertEqual(r.bytes, b"a\xc3\xa9\xffb\xe2\x82c\x1b[2J\0")
         self.assertEqual(r.offset, len(r.bytes))
@@ -221,7 +228,8 @@ class Logs(harness.Case):
         begun = now()
         task = self.c.ok("start", shell="sleep 60 & echo x", wait=True)["task"]
         self.assertLess(now() - begun, 5 * harness.SLOW)
-        self.has(task, state="done", leftover=lambda l: [p["comm"] for p in l] == ["sleep"])
+        self.assertEqual(len(task["leftover"]), 1)
+        self.assertIn(task["leftover"][0]["comm"], ("sleep", "sh"))     # before its exec, perhaps
 
     def test_output_of_a_task_that_could_not_start(self):
         id = self.c.ok("start", argv=["/no/such"], wait=True)["id"]

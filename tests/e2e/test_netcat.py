@@ -68,7 +68,6 @@ class Netcat(harness.Case):
     @needs("nc.openbsd")
     def test_openbsd_plain(self):
         self.check(["nc.openbsd"] + self.tcp(), CLOSING)
-        self.check(["nc.openbsd"] + self.tcp(), CLOSING, end=False)
 
     @needs("nc.traditional")
     def test_traditional(self):
@@ -95,7 +94,7 @@ class Netcat(harness.Case):
     @needs("socat")
     def test_socat(self):
         self.check(["socat", "-t60", "-", "TCP:127.0.0.1:%d" % self.d.port])
-        self.check(["socat", "-t60", "-", "TCP:127.0.0.1:%d" % self.d.port], CLOSING, end=False)
+        self.check(["socat", "-t60", "-", "TCP:127.0.0.1:%d" % self.d.port], CLOSING)
 
     @needs("socat")
     def test_socat_unix(self):

@@ -13,15 +13,15 @@ class Shield(harness.Case):
         watch = self.conn()
         watch.watch()
         id = self.sleeper()
-        self.has(self.c.ok("shield", id=id, msg="copying"), holders=1, until=None)
-        self.has(watch.expect(event="task.shielded", id=id), until=None,
+        until = self.has(self.c.ok("shield", id=id, msg="copying"), holders=1)["until"]
+        self.has(watch.expect(event="task.shielded", id=id), until=until,
                  holder=lambda h: isinstance(h, str))
         self.has(self.c.ok("cancel", id=id, msg="stop"), accepted=True, effect="deferred",
                  state="running")
         self.has(watch.expect(event="task.deferred", id=id), msg="stop", origin="client")
         task = self.c.task(id)
         self.has(task["cancel"], requests=1, count=1, msg="stop", delivered=False, deferred=True)
-        self.has(task["shield"]["holders"][0], msg="copying", until=None)
+        self.has(task["shield"]["holders"][0], msg="copying", until=until)
         self.has(self.c.ok("unshield", id=id), holders=0, delivered=True)
         watch.expect(event="task.unshielded", id=id)
         self.has(watch.expect(event="task.cancelling", id=id), msg="stop")

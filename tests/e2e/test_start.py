@@ -135,8 +135,8 @@ class Start(harness.Case):
         self.has(self.run_task("true", name=name), name=name)
 
     def test_labels(self):
-        self.has(self.run_task("true", labels={"a": "1", "": "", "x y": "\u00e9"}),
-                 labels={"a": "1", "": "", "x y": "\u00e9"})
+        self.has(self.run_task("true", labels={"a": "1", "b": "", "x y": "\u00e9"}),
+                 labels={"a": "1", "b": "", "x y": "\u00e9"})
         self.has(self.run_task("true"), labels={})
 
     def test_cwd(self):

@@ -128,8 +128,11 @@ class Timeout(harness.Case):
 
     def test_at(self):
         id = self.sleeper()
-        deadline = self.move(id, at="2100-01-01T00:00:00Z")
-        self.assertEqual(deadline, "2100-01-01T00:00:00.000Z")
+        year = datetime.datetime.now().year + 3
+        deadline = self.move(id, at="%d-01-01T00:00:00Z" % year)
+        self.assertEqual(deadline, "%d-01-01T00:00:00.000Z" % year)
+        deadline = self.move(id, at="%d-12-31T23:59:59.123Z" % year)
+        self.assertEqual(deadline, "%d-12-31T23:59:59.123Z" % year)
         self.move(id, at="2001-01-01T00:00:00.000Z")
         self.has(self.c.ended(id, patience=3), state="timed_out")
 

@@ -79,6 +79,25 @@ def show(obj, key):
     return json.dumps(obj[key], sort_keys=True) if key in obj else "nothing"
 
 
+def without_ticks(outcome):
+    """(the outcome with no tick in it, its ticks)."""
+    o, ticks = copy.deepcopy(outcome), []
+    for part, member in (("tasks", "end_t"), ("waiters", "t")):
+        for who in sorted(o[part]):
+            if o[part][who].get(member) is not None:
+                ticks.append(o[part][who].pop(member))
+    for who in sorted(o["events"]):
+        ticks += [e.pop(0) for e in o["events"][who]]
+    return o, ticks
+
+
+def late_by_a_tick(want, got):
+    """True where nothing is different but ticks, by one: a hook's end, for one, is nowhere else
+    measured than in what is compared."""
+    (w, wt), (g, gt) = without_ticks(want), without_ticks(got)
+    return w == g and len(wt) == len(gt) and all(0 <= b - a <= 1 for a, b in zip(wt, gt))
+
+
 def missing_reports(sc, log):
     """What a shutdown has to report, in the daemon's log."""
     return [f"reports: no line of the daemon's log tells of {r['task']}: {r['error']}"
@@ -117,9 +136,10 @@ class Replay:
             daemon = await (Daemon(self.build).start() if own else self.shared_daemon())
             play = Play(sc, daemon, self.build / "tests" / "prog", tick, n, trace)
             got = await play.run()
-            diffs = differences(expected(sc), got)
-            if diffs and sc["name"] in ALSO and not differences(ALSO[sc["name"]](sc), got):
-                diffs = []
+            allowed = [expected(sc)] + [f(sc) for n, f in ALSO.items() if n == sc["name"]]
+            diffs = min((differences(want, got) for want in allowed), key=bool)
+            if diffs and any(late_by_a_tick(want, got) for want in allowed):
+                play.late.append("all is as expected, but a tick late")
         except (Broken, OSError) as e:
             diffs = [f"{type(e).__name__}: {e}"]
         except (KeyError, TypeError, AttributeError, IndexError) as e:
@@ -167,12 +187,18 @@ def arguments():
     p.add_argument("names", nargs="*", metavar="NAME")
     p.add_argument("--build", default=HERE.parents[1] / os.environ.get("TASKCTL_BUILD", "build"),
                    help="the build directory ($TASKCTL_BUILD, build)")
-    p.add_argument("-j", "--jobs", type=int, default=24, help="scenarios at a time (24)")
-    p.add_argument("--tick", type=float, default=0.15, help="length of a tick in seconds (0.15)")
+    p.add_argument("-j", "--jobs", type=int, help="scenarios at a time (24; of a build with "
+                   "sanitizers 12)")
+    p.add_argument("--tick", type=float, help="length of a tick in seconds (0.15; of a build with "
+                   "sanitizers 0.4)")
     p.add_argument("--fresh", action="store_true", help="a daemon of its own for each scenario")
     p.add_argument("--trace", action="store_true", help="show each line sent and received")
     p.add_argument("-v", "--verbose", action="store_true", help="name those that passed, too")
-    return p.parse_args()
+    args = p.parse_args()
+    slow = any(s in pathlib.Path(args.build).name for s in ("address", "thread", "undefined"))
+    args.jobs = args.jobs or (12 if slow else 24)
+    args.tick = args.tick or (0.4 if slow else 0.15)
+    return args
 
 
 def main():
