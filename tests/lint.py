@@ -176,9 +176,9 @@ def undocumented(path, text):
     those that say all themselves."""
     bad, line = [], 1
     for paragraph in text.split("\n\n"):
-        if "/*" not in paragraph and not paragraph.startswith(("static", "typedef")):
+        if "/*" not in paragraph:
             for found in re.finditer(r"^[a-z][\w \t*]*?(\w+)\([^;{}]*\)[^;{}]*;", paragraph, re.M):
-                if not SPEAKING.search(found[1]):
+                if not SPEAKING.search(found[1]) and not found[0].startswith(("static", "typedef")):
                     at = line + paragraph.count("\n", 0, found.start())
                     bad.append("%s:%d: %s() is not documented" % (name_of(path), at, found[1]))
         line += paragraph.count("\n") + 2
@@ -232,6 +232,19 @@ def strangers(doc, names):
                 if word not in known and word not in FOREIGN:
                     bad.append("%s:%d: nothing in the source has the name %s"
                                % (name_of(doc), n, word))
+    return bad + no_errors(doc, names)
+
+
+def no_errors(doc, names):
+    """Codes in the first column of a table of codes, and in "code":"...", that are no errors."""
+    bad, table = [], False
+    for n, line in enumerate(text_of(doc).splitlines(), 1):
+        table = line.startswith("|") and (table or re.match(r"\|\s*(code|error)\s*\|", line))
+        codes = re.findall(r'"code":\s*"(\w+)"', line)
+        if table:
+            codes += re.findall(r"`(\w+)`", line.split("|")[1])
+        bad += ["%s:%d: there is no error %s" % (name_of(doc), n, c)
+                for c in codes if c not in names["errors"]]
     return bad
 
 

@@ -320,6 +320,15 @@ log_failure(const struct task *t)
 }
 
 static void
+give_up_empty(struct task_output *o, uint64_t *empty)
+{
+	if (o->bytes > 0)
+		return;
+	*empty = o->file;
+	o->file = 0;
+}
+
+static void
 prepare_end(struct runner *r, struct task *t)
 {
 	json_t *o;
@@ -331,6 +340,8 @@ prepare_end(struct runner *r, struct task *t)
 		t->ended_ms = clock_wall_ms();
 	if (t->facts.state == TASK_FAILED)
 		log_failure(t);
+	give_up_empty(&t->out, &t->run->empty_out);
+	give_up_empty(&t->err, &t->run->empty_err);
 	o = with("state", jx_string(rules_state_name(t->facts.state)));
 	jx_set(o, "exit", task_exit_object(t));
 	json_set_bool(o, "forced", t->facts.forced);
@@ -357,6 +368,23 @@ prepare(struct runner *r, struct run *run)
 		prepare_end(r, t);
 	run->committed |= run->due;
 	run->due = 0;
+}
+
+/*
+ * Signals go out before the commit: a cancel must work without a disk, anyway, and a sync takes ten
+ * times as long as a signal. (Whoever asked has no answer yet: if we die in between, he asks again.)
+ */
+static void
+send_signals(struct runner *r, struct run *run)
+{
+	struct run_key key = {.task = run->t->id};
+
+	if (run->committed & DUE_SIGNAL)
+		runner_send_cancel(r, run->t);
+	if (run->committed & DUE_KILL) {
+		run->t->frozen = false;
+		spawner_kill(r->spawner, key);
+	}
 }
 
 /* -- the commit -- */
@@ -465,11 +493,25 @@ not_committed(struct runner *r, int error)
 
 /* -- after it -- */
 
+/* The file of a task that wrote nothing is not kept: another task will have it. */
+static void
+recycle(struct runner *r, uint64_t *file, struct outlog_watch **watch)
+{
+	if (*file == 0)
+		return;
+	outlog_watch_free(*watch);
+	*watch = NULL;
+	outlog_remove(r->opts.outputs, *file);
+	*file = 0;
+}
+
 static void
 act_end(struct runner *r, struct run *run)
 {
 	struct task *t = run->t;
 
+	recycle(r, &run->empty_out, &run->out);
+	recycle(r, &run->empty_err, &run->err);
 	runner_answer_waits(r, t);
 	runner_notify_detach(run);
 	if (!t->dirty) /* else it could not be written: stays until it is */
@@ -480,18 +522,11 @@ static void
 act(struct runner *r, struct run *run)
 {
 	struct run_key hook = {.task = run->t->id, .run = run->t->runs};
-	struct run_key main_run = {.task = run->t->id};
 	unsigned due = run->committed;
 
 	run->committed = 0;
 	if (due & DUE_SPAWN)
 		runner_send_start(r, run->t);
-	if (due & DUE_SIGNAL)
-		runner_send_cancel(r, run->t);
-	if (due & DUE_KILL) {
-		run->t->frozen = false;
-		spawner_kill(r->spawner, main_run);
-	}
 	if (due & DUE_HOOK)
 		runner_send_hook(r, run->t);
 	if (due & DUE_HOOK_TERM)
@@ -535,8 +570,10 @@ settle_once(struct runner *r)
 	struct run *run;
 	int error = 0;
 
-	for (run = TAILQ_FIRST(&r->due); run != NULL; run = TAILQ_NEXT(run, due_link))
+	for (run = TAILQ_FIRST(&r->due); run != NULL; run = TAILQ_NEXT(run, due_link)) {
 		prepare(r, run);
+		send_signals(r, run);
+	}
 	if (r->urgent)
 		error = commit(r);
 	r->urgent = false;
@@ -567,6 +604,7 @@ runner_settle(struct runner *r)
 {
 	int error = 0;
 
+	r->turn++;
 	if (!runner_is_quiet(r)) {
 		error = settle_once(r);
 		/* What acting has led to (a start that failed at once) need not wait for the loop. */
@@ -659,9 +697,9 @@ runner_put(struct runner *r, struct task *t)
 void
 runner_look_at_output(struct runner *r, struct task *t)
 {
-	(void)r;
-	if (t->run == NULL)
+	if (t->run == NULL || t->run->looked_at == r->turn)
 		return;
+	t->run->looked_at = r->turn; /* once a turn is enough */
 	if (t->run->out != NULL)
 		outlog_watch_sync(t->run->out);
 	if (t->run->err != NULL)

@@ -51,6 +51,8 @@ struct run {
 	struct event *notify_event;
 	int notify_fd;
 	struct outlog_watch *out, *err;
+	uint64_t empty_out, empty_err; /* files that nothing was written to, to be given back */
+	uint64_t looked_at; /* the turn in which its output was looked at last */
 	bool told_end;	/* task.ended was emitted */
 	bool deadline_only; /* the delivery under way is a deadline's */
 	bool draining;	/* its datagrams are being read */
@@ -87,6 +89,7 @@ struct runner {
 	uint64_t next_id;
 	int storage;	    /* -errno of the last commit, 0: it went well */
 	struct timer storage_timer;
+	uint64_t turn;	 /* counts; 0 is the recovery */
 	bool urgent;	 /* something must be committed at the end of this turn */
 	bool timers_due; /* the clock has struck, timers are run at the end of the turn */
 	bool was_away;	 /* the connection to taskspawnd was lost */

@@ -174,12 +174,40 @@ sweep_record(void *ctx, const struct run_report *report)
 		spawner_forget(r->spawner, report->key);
 }
 
-static bool
-owns_output(void *ctx, uint64_t file)
-{
-	struct runner *r = ctx;
+/* Sorted numbers of the output files that are in use. */
+struct in_use {
+	uint64_t *number;
+	size_t n;
+};
 
-	return store_owns_output(r->opts.store, file);
+static int
+compare(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static bool
+is_in_use(void *ctx, uint64_t number)
+{
+	const struct in_use *u = ctx;
+
+	return bsearch(&number, u->number, u->n, sizeof(number), compare) != NULL;
+}
+
+/* Output files that no task owns: a crash came between the file and its task. */
+static void
+sweep_outputs(struct runner *r)
+{
+	struct in_use u = {0};
+	ssize_t n = store_outputs(r->opts.store, &u.number);
+
+	if (n >= 0) { /* in doubt all are kept */
+		u.n = (size_t)n;
+		outlog_sweep(r->opts.outputs, is_in_use, &u);
+	}
+	free(u.number);
 }
 
 int
@@ -205,6 +233,6 @@ runner_recover(struct runner *r, char **why)
 		runner_resume_all(r);
 	}
 	spawner_each(r->spawner, sweep_record, r);
-	outlog_sweep(r->opts.outputs, owns_output, r);
+	sweep_outputs(r);
 	return runner_settle(r);
 }

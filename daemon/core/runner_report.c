@@ -91,12 +91,13 @@ account_for_output(struct runner *r, struct task *t)
 	struct run *run = t->run;
 
 	runner_watch_outputs(r, t);
-	runner_look_at_output(r, t);
 	if (run->out != NULL) {
+		outlog_watch_sync(run->out);
 		t->out.bytes = outlog_watch_size(run->out);
 		t->out.dropped = outlog_watch_dropped(run->out);
 	}
 	if (run->err != NULL) {
+		outlog_watch_sync(run->err);
 		t->err.bytes = outlog_watch_size(run->err);
 		t->err.dropped = outlog_watch_dropped(run->err);
 	}

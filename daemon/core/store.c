@@ -9,6 +9,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fault.h"
@@ -18,6 +19,7 @@
 
 #define SCHEMA_VERSION 1
 #define APPLICATION_ID 0x7461736b /* "task" */
+#define LOG_BYTES      4194304    /* of the write-ahead log, about what a checkpoint waits for */
 
 /*
  * A task is two rows: what never changes (spec) and what does (task). Both partial indexes are
@@ -58,7 +60,8 @@ static const char *const statements[NSTATEMENTS] = {
     [FIND_KEY] = "SELECT id FROM spec WHERE key = ?1",
     [EACH_EVENT] = "SELECT seq, task, body FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     [PUT_META] = "INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)",
-    [OWNS_OUTPUT] = "SELECT 1 FROM task WHERE output = ?1 OR errors = ?1 LIMIT 1",
+    [EACH_OUTPUT] = "SELECT output FROM task WHERE output > 0 UNION"
+		    " SELECT errors FROM task WHERE errors > 0 ORDER BY 1",
 };
 
 /* -- errors -- */
@@ -243,6 +246,35 @@ read_counters(struct store *st)
 	return store_errno(st, r);
 }
 
+/*
+ * A commit into a log that grows costs the file system a second write, of the file's new size: more
+ * than twice the time. So the log is made as long as it usually gets, with zeros, which SQLite takes
+ * for its end; and it is kept when we close. Without room for that it grows as it must.
+ */
+static void
+lengthen_log(struct store *st, const char *path)
+{
+	static const char zeros[64 * 1024];
+	char *log = xasprintf("%s-wal", path);
+	int fd = open(log, O_WRONLY | O_CLOEXEC | O_NOFOLLOW), keep = 1;
+	struct stat s;
+	off_t at;
+
+	free(log);
+	sqlite3_file_control(st->db, "main", SQLITE_FCNTL_PERSIST_WAL, &keep);
+	if (fd < 0 || fstat(fd, &s) < 0) {
+		close_fd(&fd);
+		return;
+	}
+	for (at = s.st_size; at < LOG_BYTES; at += (off_t)sizeof(zeros))
+		if (pwrite(fd, zeros, sizeof(zeros), at) != (ssize_t)sizeof(zeros))
+			break;
+	if (at < LOG_BYTES && ftruncate(fd, s.st_size) < 0)
+		at = LOG_BYTES; /* then it stays as it is */
+	fdatasync(fd);
+	close_fd(&fd);
+}
+
 static int
 set_up(struct store *st, const char *path, char **why)
 {
@@ -259,6 +291,7 @@ set_up(struct store *st, const char *path, char **why)
 	    (r = check_version(st, why)) < 0 || (r = read_boot(st)) < 0 ||
 	    (r = read_counters(st)) < 0)
 		return r;
+	lengthen_log(st, path);
 	if ((st->checkpointer = checkpointer_new(path)) != NULL) {
 		sqlite3_wal_autocheckpoint(st->db, 0);
 		sqlite3_wal_hook(st->db, log_hook, st);
@@ -608,18 +641,4 @@ void
 store_counts(const struct store *st, uint64_t count[TASK_NSTATES])
 {
 	memcpy(count, st->count, sizeof(st->count));
-}
-
-bool
-store_owns_output(struct store *st, uint64_t file)
-{
-	sqlite3_stmt *s = store_statement(st, OWNS_OUTPUT);
-	int rc = SQLITE_ERROR;
-
-	if (s != NULL) {
-		sqlite3_bind_int64(s, 1, (int64_t)file);
-		rc = sqlite3_step(s);
-		sqlite3_reset(s);
-	}
-	return rc != SQLITE_DONE; /* in doubt it is kept */
 }

@@ -15,6 +15,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "task.h"
 
@@ -79,7 +80,10 @@ void store_counts(const struct store *st, uint64_t count[TASK_NSTATES]);
 int store_each_event(struct store *st, uint64_t after, unsigned limit,
     void (*fn)(void *ctx, uint64_t seq, uint64_t task, const char *body), void *ctx);
 
-/* True if any task owns this output file: for sweeping what a crash left. */
-bool store_owns_output(struct store *st, uint64_t file);
+/*
+ * The numbers of all output files that tasks own, ascending; the array is the caller's to free.
+ * Returns how many, or -errno.
+ */
+ssize_t store_outputs(struct store *st, uint64_t **numbers);
 
 #endif

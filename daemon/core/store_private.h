@@ -27,7 +27,7 @@ enum statement {
 	FIND_KEY,
 	EACH_EVENT,
 	PUT_META,
-	OWNS_OUTPUT,
+	EACH_OUTPUT,
 	NSTATEMENTS
 };
 

@@ -78,6 +78,28 @@ store_query_ids(struct store *st, const struct store_query *q, uint64_t *ids)
 	return rc < 0 ? rc : n;
 }
 
+/* -- outputs -- */
+
+ssize_t
+store_outputs(struct store *st, uint64_t **numbers)
+{
+	sqlite3_stmt *s = store_statement(st, EACH_OUTPUT);
+	size_t n = 0, cap = 0;
+	int rc = SQLITE_ERROR;
+
+	*numbers = NULL;
+	while (s != NULL && (rc = sqlite3_step(s)) == SQLITE_ROW) {
+		if (n == cap) {
+			cap = cap == 0 ? 256 : 2 * cap;
+			*numbers = xrealloc(*numbers, cap * sizeof(**numbers));
+		}
+		(*numbers)[n++] = (uint64_t)sqlite3_column_int64(s, 0);
+	}
+	sqlite3_reset(s);
+	rc = store_errno(st, rc);
+	return rc < 0 ? rc : (ssize_t)n;
+}
+
 /* -- events -- */
 
 int

@@ -37,11 +37,13 @@ def output_of(args, env=None, timeout=600):
 
 
 class Daemon:
-    """A taskctld of our own with directories of its own; the state is on disk, as it will be."""
+    """A taskctld of our own with directories of its own, the state on disk, the runtime directory
+    in memory: as /var/lib and /run are."""
 
     def __init__(self):
         self.state = tempfile.mkdtemp(prefix="bench-", dir=BUILD)
-        self.runtime = tempfile.mkdtemp(prefix="taskctl-bench-")
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        self.runtime = tempfile.mkdtemp(prefix="taskctl-bench-", dir=memory)
         self.socket = os.path.join(self.runtime, "s")
         self.map = os.path.join(self.runtime, "map")
         self.log = open(os.path.join(self.state, "log"), "ab")

@@ -143,7 +143,7 @@ class BadInput(harness.Case):
         self.assertEqual(error["code"], "bad_request", "%s: %r" % (text, error))
         if field is not None:
             self.assertEqual(error.get("field"), field, "%s: %r" % (text, error))
-        self.assertRegex(error["message"], r"(?s)^\S+ .*\S$", "not a sentence")
+        self.assertRegex(error["message"], r"(?s)^\S.* .*\S$", "not a sentence")
         if request.get("rid") == "bad":
             self.assertEqual(reply.get("rid"), "bad", text)
 

@@ -53,7 +53,8 @@ class Sees(harness.Case):
 
     def test_cancel_file_of_a_deadline(self):
         id = self.c.up("out('up')\nterm()\nr = reason()\nout(r['origin'])\n"
-                       "out(r['requests'])\ndie()", timeout=0.3)
+                       "out(r['requests'])\ndie()", timeout=60)
+        self.c.ok("timeout", id=id, **{"in": 0})
         self.c.ended(id)
         self.assertEqual(self.c.output(id), "up\ndeadline\n0\n")
 
@@ -201,12 +202,14 @@ class Says(harness.Case):
 
     def test_extend_timeout_while_running(self):
         fifo = self.fifo()
-        id = self.c.up("say('EXTEND_TIMEOUT_USEC=30000000')\nbarrier()\nout('up')\ngate(%r)" % fifo,
-                       timeout=0.6)
-        self.has(self.c.wait(id, timeout=1.0), result="timeout")
-        self.has(self.c.task(id), state="running", expired=False)
+        id = self.c.py("gate(%r)\nsay('EXTEND_TIMEOUT_USEC=900000000')\nbarrier()\nout('on')\n"
+                       "gate(%r)" % (fifo, fifo), timeout=60)
+        before = self.c.running(id)["deadline"]
         self.let(fifo)
-        self.has(self.c.ended(id), state="done")
+        self.c.said(id, "on")
+        self.assertGreater(self.c.task(id)["deadline"][:16], before[:16])       # minutes later
+        self.let(fifo)
+        self.has(self.c.ended(id), state="done", expired=False)
 
     def test_extend_timeout_while_cancelling(self):
         id = self.c.up("out('up')\nterm()\nsay('EXTEND_TIMEOUT_USEC=30000000')\nbarrier()\n"

@@ -69,11 +69,13 @@ class Timeout(harness.Case):
         self.has(self.c.ended(id), state="timed_out")
 
     def test_absorbed(self):
-        id = self.c.up("out('up')\nterm()", timeout=0.3)
+        id = self.c.up("out('up')\nterm()", timeout=60)
+        self.move(id, **{"in": 0.1})
         self.has(self.c.ended(id), state="done", expired=True, cancel=None)
 
     def test_its_cleanup_failed(self):
-        id = self.c.up("out('up')\nterm()\nsys.exit(9)", timeout=0.3)
+        id = self.c.up("out('up')\nterm()\nsys.exit(9)", timeout=60)
+        self.move(id, **{"in": 0.1})
         self.has(self.c.ended(id), state="failed", exit={"code": 9}, expired=True)
 
     def test_refused_and_killed(self):
@@ -82,15 +84,17 @@ class Timeout(harness.Case):
                  exit={"signal": "SIGKILL", "core": False})
 
     def test_cancel_beats_deadline(self):                                           # R3
-        id = self.c.up("out('up')\nterm()\nout('one')\nterm()\ndie()", timeout=0.2)
+        id = self.c.up("out('up')\nterm()\nout('one')\nterm()\ndie()")
+        self.move(id, **{"in": 0.1})
         self.c.said(id, "one")                  # the deadline was delivered
         self.c.ok("cancel", id=id, msg="m")
         self.has(self.c.ended(id), state="cancelled", expired=True,
                  cancel=lambda c: c["msg"] == "m")
 
     def test_deadline_after_cancel_does_not_signal(self):
-        id = self.c.up("out('up')\nterm()\nout('one')\nout(term_within(0.6))\ndie()", timeout=0.4)
+        id = self.c.up("out('up')\nterm()\nout('one')\nout(term_within(0.6))\ndie()")
         self.c.ok("cancel", id=id, msg="m")
+        self.move(id, **{"in": 0.1})
         self.has(self.c.ended(id), state="cancelled", expired=True)
         self.assertTrue(self.c.output(id).endswith("one\nFalse\n"))
 
@@ -154,7 +158,8 @@ class Timeout(harness.Case):
                  expired=True)
 
     def test_expired(self):
-        id = self.c.up("out('up')\nterm()\nout('one')\nterm()", timeout=0.2, grace=None)
+        id = self.c.up("out('up')\nterm()\nout('one')\nterm()", grace=None)
+        self.move(id, **{"in": 0.1})
         self.c.said(id, "one")
         self.c.refused("expired", "timeout", id=id, **{"in": 50})
         self.c.ok("kill", id=id)
