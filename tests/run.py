@@ -13,6 +13,7 @@ import concurrent.futures
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,11 +71,12 @@ def end(p):
         signal_group(p, signal.SIGKILL)
 
 
-def on_signal(signo, frame):
+def on_signal(signo, scratch):
     global stopping
     stopping = True
     for p in list(children):
         end(p)
+    shutil.rmtree(scratch, ignore_errors=True)
     os._exit(128 + signo)
 
 
@@ -173,11 +175,11 @@ def main():
     for name in args.suites:
         if name not in known:
             parser.error("there is no %s; there are %s" % (name, ", ".join(known)))
-    for signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(signo, on_signal)
     build = (HERE.parent / args.build).resolve()
     total = Total()
     with tempfile.TemporaryDirectory(prefix="tctl.") as scratch:
+        for signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(signo, lambda n, frame: on_signal(n, scratch))
         env = environment(build, scratch)
         for name in args.suites or known:
             begun = time.monotonic()

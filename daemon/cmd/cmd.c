@@ -121,6 +121,7 @@ request_free(struct request *rq)
 	json_decref(rq->args);
 	json_decref(rq->rid);
 	json_decref(rq->reply);
+	free(rq->text);
 	free(rq);
 }
 
@@ -187,6 +188,13 @@ request_reply_take(struct request *rq, json_t *body)
 	if (body != NULL && json_object_update_new(reply, body) != 0)
 		die_oom();
 	hold_reply(rq, reply);
+}
+
+void
+request_reply_text(struct request *rq, const char *member, const char *text)
+{
+	rq->text = xasprintf("{\"ok\":true,\"%s\":%s", member, text);
+	hold_reply(rq, NULL);
 }
 
 json_t *
@@ -556,18 +564,32 @@ not_durable(struct request *rq, int error)
 }
 
 static void
-send_reply(struct request *rq)
+dump_reply(struct request *rq, struct strbuf *line)
 {
-	struct strbuf line = STRBUF_INIT;
-	struct conn *c = rq->session->conn;
-
+	if (rq->text != NULL) {
+		strbuf_adds(line, rq->text);
+		if (rq->rid != NULL) {
+			strbuf_adds(line, ",\"rid\":");
+			json_dump_line(rq->rid, line);
+		}
+		strbuf_adds(line, "}\n");
+		return;
+	}
 	if (rq->not_durable)
 		json_set_bool(rq->reply, "durable", false);
 	if (rq->rid != NULL)
 		jx_set(rq->reply, "rid", json_incref(rq->rid));
-	json_dump_line(rq->reply, &line);
-	strbuf_addch(&line, '\n');
-	conn_send(c, line.s, line.len);
+	json_dump_line(rq->reply, line);
+	strbuf_addch(line, '\n');
+}
+
+static void
+send_reply(struct request *rq)
+{
+	struct strbuf line = STRBUF_INIT;
+
+	dump_reply(rq, &line);
+	conn_send(rq->session->conn, line.s, line.len);
 	strbuf_release(&line);
 }
 

@@ -77,6 +77,7 @@ struct request {
 	json_t *rid;  /* owned; NULL: none */
 	bool close;   /* the connection, after the reply */
 	bool in_turn, replied, not_durable;
+	char *text; /* owned; instead of reply: its text up to the closing brace */
 	json_t *reply;			       /* owned; until it is sent */
 	void (*abandon)(struct request *rq, bool lost); /* NULL: nothing to take down. lost: the
 							    connection was, else the commit failed */
@@ -110,6 +111,8 @@ uint64_t cmds_served(const struct cmds *cs); /* requests since the start */
 
 /* Takes body (an object without ok and rid, or NULL). The request is answered. */
 void request_reply_take(struct request *rq, json_t *body);
+/* The same for a member whose text is there already. */
+void request_reply_text(struct request *rq, const char *member, const char *text);
 void request_fail(struct request *rq, enum proto_error code, const char *field, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 /* The error that the rules gave, about a task. */

@@ -13,10 +13,14 @@ exec(struct request *rq)
 
 	if (t == NULL)
 		return;
-	runner_look_at_output(rq->world->runner, t);
-	o = jx_object();
-	jx_set(o, "task", task_object(t, true));
-	request_reply_take(rq, o);
+	if (t->run != NULL) {
+		runner_look_at_output(rq->world->runner, t);
+		request_reply_text(rq, "task", runner_object_text(t));
+	} else {
+		o = jx_object();
+		jx_set(o, "task", task_object(t, true));
+		request_reply_take(rq, o);
+	}
 	runner_put(rq->world->runner, t);
 }
 

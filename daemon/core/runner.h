@@ -84,6 +84,8 @@ void runner_put(struct runner *r, struct task *t);
 /* Look at the output files now, so that output.bytes is of this moment. */
 void runner_look_at_output(struct runner *r, struct task *t);
 
+/* The full task object of a live task as text; kept until the task changes, borrowed. */
+const char *runner_object_text(struct task *t);
 /* Have fn called when a live task's output has grown; one listener. */
 void runner_listen_to_output(struct runner *r, void (*fn)(void *ctx, struct task *t), void *ctx);
 

@@ -52,6 +52,7 @@ struct run {
 	int notify_fd;
 	struct outlog_watch *out, *err;
 	uint64_t empty_out, empty_err; /* files that nothing was written to, to be given back */
+	char *text;	    /* owned; the task object, NULL: to be made anew */
 	uint64_t looked_at; /* the turn in which its output was looked at last */
 	bool told_end;	/* task.ended was emitted */
 	bool deadline_only; /* the delivery under way is a deadline's */
@@ -102,6 +103,7 @@ struct runner {
 void runner_dirty(struct runner *r, struct task *t);
 void runner_dirty_later(struct runner *r, struct task *t); /* with the next commit, no hurry */
 void runner_due(struct runner *r, struct task *t, unsigned due);
+void runner_forget_text(struct task *t); /* it has changed */
 struct rules_verdict runner_step(
     struct runner *r, struct task *t, enum rules_event event, const struct rules_input *in);
 void runner_task_timer(struct runner *r, struct task *t, int64_t now);

@@ -41,6 +41,7 @@ on_grew(void *ctx, uint64_t size)
 	struct run *run = ctx;
 
 	run->t->out.bytes = size;
+	runner_forget_text(run->t);
 	if (run->r->on_output != NULL)
 		run->r->on_output(run->r->on_output_ctx, run->t);
 }
@@ -51,6 +52,7 @@ on_err_grew(void *ctx, uint64_t size)
 	struct run *run = ctx;
 
 	run->t->err.bytes = size;
+	runner_forget_text(run->t);
 	if (run->r->on_output != NULL)
 		run->r->on_output(run->r->on_output_ctx, run->t);
 }
@@ -101,6 +103,7 @@ account_for_output(struct runner *r, struct task *t)
 		t->err.bytes = outlog_watch_size(run->err);
 		t->err.dropped = outlog_watch_dropped(run->err);
 	}
+	runner_forget_text(t);
 }
 
 /* -- hooks -- */

@@ -209,12 +209,12 @@ outlog_dir_refill(struct outlog_dir *dir)
 {
 	int i, rc;
 
-	for (i = 0; i < REFILL_AT_ONCE && dir->nready < OUTLOG_READY; i++) {
+	for (i = 0; i < REFILL_AT_ONCE && dir->nready < OUTLOG_REFILL; i++) {
 		rc = dir_make_ready(dir);
 		if (rc < 0)
 			return rc;
 	}
-	return (int)(OUTLOG_READY - dir->nready);
+	return dir->nready < OUTLOG_REFILL ? (int)(OUTLOG_REFILL - dir->nready) : 0;
 }
 
 bool

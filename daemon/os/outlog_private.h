@@ -6,7 +6,8 @@
 
 #include "outlog.h"
 
-#define OUTLOG_READY    32 /* files kept ready */
+#define OUTLOG_READY    32 /* files kept ready at most: empty ones that are given back, too */
+#define OUTLOG_REFILL   8  /* files made ahead of time */
 #define OUTLOG_NAME_LEN 24
 
 struct outlog_watches;
