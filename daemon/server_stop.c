@@ -227,6 +227,8 @@ server_unwatch_signals(struct server *s)
 	for (size_t i = 0; i < SERVER_SIGNALS; i++)
 		if (s->signals[i] != NULL)
 			event_free(s->signals[i]);
+	signal(SIGTERM, SIG_IGN); /* we are on our way out, with an exit code of our own */
+	signal(SIGINT, SIG_IGN);
 	if (s->stop_timer != NULL)
 		event_free(s->stop_timer);
 	if (s->watchdog != NULL)

@@ -74,8 +74,21 @@ on_closed(void *ctx, struct conn *c)
 		conn = NULL;
 }
 
-static const struct conn_callbacks callbacks = {
-    .line = on_line, .too_large = on_too_large, .drained = on_drained, .closed = on_closed};
+static bool peer_is_gone;
+
+static bool
+on_gone(void *ctx, int fd)
+{
+	(void)ctx;
+	ck_assert_int_ge(fd, 0);
+	return peer_is_gone;
+}
+
+static const struct conn_callbacks callbacks = {.line = on_line,
+    .too_large = on_too_large,
+    .drained = on_drained,
+    .closed = on_closed,
+    .gone = on_gone};
 
 static struct conn *
 connect_as(const struct caller *caller, int *other)
@@ -606,17 +619,34 @@ START_TEST(left_after_many_lines)
 END_TEST
 
 /* A connection that is lost ends, though a reply is owed (an own wait depends on it). */
-START_TEST(lost_while_a_reply_is_owed)
+START_TEST(gone_while_a_reply_is_owed)
+{
+	begin(&known);
+	owes = peer_is_gone = true;
+	say("{}\n");
+	turns(3);
+	ck_assert_uint_eq(nclosed, 0); /* nobody asks before the input has ended */
+	close(peer);
+	peer = -1;
+	turns(5);
+	ck_assert(nlines == 1 && nclosed == 1);
+	end();
+}
+END_TEST
+
+/* First half-closed, then gone: noticed within a second or so. */
+START_TEST(gone_after_a_half_close)
 {
 	begin(&known);
 	owes = true;
 	say("{}\n");
-	turns(3);
-	close(peer); /* not only its sending side */
-	peer = -1;
+	shutdown(peer, SHUT_WR);
 	turns(5);
-	ck_assert_uint_eq(nlines, 1);
-	ck_assert_msg(nclosed == 1, "it goes on as if it were half-closed");
+	ck_assert(nlines == 1 && nclosed == 0);
+	peer_is_gone = true;
+	event_base_loop(base, EVLOOP_ONCE); /* there is nothing to wait for but the look */
+	turns(2);
+	ck_assert_uint_eq(nclosed, 1);
 	end();
 }
 END_TEST
@@ -726,5 +756,5 @@ CHECK_MAIN("conn", lines_in_pieces, every_split, byte_by_byte, first_byte, lengt
     unanswered, input_is_bounded, as_many_as_are_allowed, output_fills_up_and_drains,
     output_that_nobody_reads, send_on_a_closed_connection, half_close,
     half_close_waits_for_what_is_owed, half_close_beyond_the_limits, close_with_nothing_said,
-    left_after_one_turn_of_lines, left_after_many_lines, lost_while_a_reply_is_owed, finish,
-    hang_up, hang_up_flushes, stop_reading, descriptors)
+    left_after_one_turn_of_lines, left_after_many_lines, gone_while_a_reply_is_owed,
+    gone_after_a_half_close, finish, hang_up, hang_up_flushes, stop_reading, descriptors)

@@ -100,7 +100,7 @@ reader_new(void)
 static uint64_t kept_first, kept_last;
 static unsigned kept;
 
-static void
+static bool
 on_kept(void *ctx, uint64_t seq, uint64_t task, const char *body)
 {
 	const char *why;
@@ -117,6 +117,7 @@ on_kept(void *ctx, uint64_t seq, uint64_t task, const char *body)
 		kept_first = seq;
 	kept_last = seq;
 	json_decref(o);
+	return true;
 }
 
 static void

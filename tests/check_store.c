@@ -143,7 +143,27 @@ START_TEST(there_and_back)
 	task_free(u);
 	ck_assert_ptr_null(store_get(st, 6, &error));
 	ck_assert_int_eq(error, -ENOENT);
-	ck_assert(store_owns_output(st, 9) && !store_owns_output(st, 8));
+	end();
+}
+END_TEST
+
+START_TEST(output_files)
+{
+	uint64_t *numbers = NULL;
+
+	begin();
+	ck_assert_int_eq(store_outputs(st, &numbers), 0);
+	free(numbers);
+	make(1, "a", TASK_DONE, "{}")->out.file = 9;
+	make(2, "a", TASK_RUNNING, "{}")->out.file = 4;
+	task_set_find(&set, 2)->err.file = 12;
+	make(3, "a", TASK_PENDING, "{}"); /* has none */
+	for (uint64_t id = 1; id <= 3; id++)
+		put(task_set_find(&set, id));
+	commit();
+	ck_assert_int_eq(store_outputs(st, &numbers), 3);
+	ck_assert(numbers[0] == 4 && numbers[1] == 9 && numbers[2] == 12);
+	free(numbers);
 	end();
 }
 END_TEST
@@ -450,7 +470,7 @@ END_TEST
 
 /* -- events -- */
 
-static void
+static bool
 on_event(void *ctx, uint64_t seq, uint64_t task, const char *body)
 {
 	uint64_t *next = ctx;
@@ -458,6 +478,7 @@ on_event(void *ctx, uint64_t seq, uint64_t task, const char *body)
 	ck_assert_uint_eq(seq, (*next)++);
 	ck_assert_uint_eq(task, seq * 2);
 	ck_assert_str_eq(body, "{}");
+	return seq != 1700; /* enough for now */
 }
 
 START_TEST(events)
@@ -474,7 +495,8 @@ START_TEST(events)
 		ck_assert_int_eq(store_put_event(st, seq, seq * 2, "{}"), 0);
 	commit();
 	ck_assert_int_eq(store_each_event(st, 0, 500, on_event, &next), 500);
-	ck_assert_int_eq(store_each_event(st, 500, 5000, on_event, &next), 1500);
+	ck_assert_int_eq(store_each_event(st, 500, 5000, on_event, &next), 1200);
+	ck_assert_int_eq(store_each_event(st, 1700, 5000, on_event, &next), 300);
 	ck_assert_int_eq(store_each_event(st, 2000, 5000, on_event, &next), 0);
 	ck_assert_int_eq(store_prune_events(st, 2000, 3000), 0);
 	ck_assert_uint_eq(store_first_seq(st), 1);
@@ -545,7 +567,9 @@ refused(int error, const char *word)
 	struct content before = read_all(), after;
 	char *why = NULL;
 
-	ck_assert_int_eq(store_open(dir, &st, &why), error);
+	int r = store_open(dir, &st, &why);
+
+	ck_assert_msg(r == error, "%zu bytes of a database: %d, not %d", before.len, r, error);
 	ck_assert_ptr_nonnull(why);
 	ck_assert_msg(strstr(why, word) != NULL, "no \"%s\" in: %s", word, why);
 	ck_assert_ptr_nonnull(strstr(why, path)); /* says which file */
@@ -606,6 +630,17 @@ START_TEST(no_database_at_all)
 }
 END_TEST
 
+static void
+remove_log(void)
+{
+	char *log = xasprintf("%s-wal", path), *shm = xasprintf("%s-shm", path);
+
+	unlink(log);
+	unlink(shm);
+	free(log);
+	free(shm);
+}
+
 /* Cut at any place: refused, and not taken for an empty one. */
 START_TEST(truncated_database)
 {
@@ -621,6 +656,7 @@ START_TEST(truncated_database)
 	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
 		ck_assert_uint_gt(whole.len, keep[i]);
 		write_file(whole.data, keep[i]);
+		remove_log(); /* what it holds would mend the file */
 		refused(-EUCLEAN, "damaged");
 	}
 	free(whole.data);
@@ -689,7 +725,7 @@ END_TEST
 START_TEST(many_commits)
 {
 	begin();
-	for (uint64_t id = 1; id <= 3000; id++) {
+	for (uint64_t id = 1; id <= 1200; id++) {
 		struct task *t = put_new(id, "a", TASK_DONE, "{\"stdin\":\"0123456789\"}");
 
 		commit();
@@ -697,13 +733,13 @@ START_TEST(many_commits)
 		task_free(t);
 	}
 	reopen();
-	ck_assert_uint_eq(count_of(TASK_DONE), 3000);
+	ck_assert_uint_eq(count_of(TASK_DONE), 1200);
 	end();
 }
 END_TEST
 
-CHECK_MAIN("store", there_and_back, facts_are_updated, each_that_is_alive, rows_that_cannot_be_read,
-    queries, names_and_keys, counts, ids_are_never_used_again, removed_with_its_labels,
-    commit_of_nothing, all_or_nothing, events, same_boot, database_of_another_program,
-    database_of_another_version, no_database_at_all, truncated_database,
-    directory_that_is_not_there, killed_in_the_middle, many_commits)
+CHECK_MAIN("store", there_and_back, output_files, facts_are_updated, each_that_is_alive,
+    rows_that_cannot_be_read, queries, names_and_keys, counts, ids_are_never_used_again,
+    removed_with_its_labels, commit_of_nothing, all_or_nothing, events, same_boot,
+    database_of_another_program, database_of_another_version, no_database_at_all,
+    truncated_database, directory_that_is_not_there, killed_in_the_middle, many_commits)

@@ -180,6 +180,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="tctl.") as scratch:
         for signo in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(signo, lambda n, frame: on_signal(n, scratch))
+        os.chmod(scratch, 0o755)        # some tests become another user
         env = environment(build, scratch)
         for name in args.suites or known:
             begun = time.monotonic()

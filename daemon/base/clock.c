@@ -28,6 +28,34 @@ clock_wall_ms(void)
 	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / NS_PER_MS;
 }
 
+/* What to add to a boot time, in ns. Rounding hides that the two clocks are not read at once. */
+static int64_t
+wall_offset_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return (int64_t)ts.tv_sec * NS_PER_SEC + ts.tv_nsec - clock_boot_ns();
+}
+
+int64_t
+clock_wall_of_boot(int64_t boot_ns)
+{
+	int64_t ns = clock_add(boot_ns, wall_offset_ns());
+
+	return ns == CLOCK_NONE ? CLOCK_NONE : ns / NS_PER_MS + (ns % NS_PER_MS >= NS_PER_MS / 2);
+}
+
+int64_t
+clock_boot_of_wall(int64_t wall_ms)
+{
+	int64_t ns;
+
+	if (__builtin_mul_overflow(wall_ms, NS_PER_MS, &ns))
+		return wall_ms > 0 ? CLOCK_NONE : 0;
+	return clock_add(ns, -wall_offset_ns());
+}
+
 int64_t
 clock_add(int64_t base, int64_t delta)
 {

@@ -16,6 +16,10 @@
 int64_t clock_boot_ns(void);
 int64_t clock_wall_ms(void);
 
+/* The wall clock time of a boot time and the other way round, as of now, to the nearest ms. */
+int64_t clock_wall_of_boot(int64_t boot_ns);
+int64_t clock_boot_of_wall(int64_t wall_ms);
+
 /* base + delta, held between 0 and CLOCK_NONE; CLOCK_NONE plus anything is CLOCK_NONE. */
 int64_t clock_add(int64_t base, int64_t delta);
 

@@ -24,6 +24,7 @@ args_blame(struct args_error *e, const char *path, const char *fmt, ...)
 {
 	va_list ap;
 
+	e->blamed = true;
 	snprintf(e->path, sizeof(e->path), "%s", path);
 	va_start(ap, fmt);
 	vsnprintf(e->why, sizeof(e->why), fmt, ap);
@@ -263,7 +264,7 @@ check_members(
 
 		join(path, parent, key);
 		if (f == NULL)
-			return args_blame(e, path, "%s is not known here.", path);
+			return args_blame(e, path, "\"%s\" is not known here.", path);
 		if (!check_member(f, v, path, e))
 			return false;
 	}

@@ -20,8 +20,9 @@
 
 /* Who is to blame, and why; filled by the first check that fails. */
 struct args_error {
-	char path[ARGS_PATH_MAX]; /* "" if no member is */
-	char why[ARGS_WHY_MAX];	  /* a full sentence */
+	bool blamed;              /* a member is to blame: */
+	char path[ARGS_PATH_MAX]; /* its path */
+	char why[ARGS_WHY_MAX];   /* a full sentence */
 };
 
 struct field;
@@ -33,16 +34,16 @@ struct field {
 	const char *name;
 	args_check_fn *check;
 	bool required;
-	bool null_ok; /* null has a meaning here */
-	int64_t min, max; /* of numbers, lengths, counts: by the check */
-	const char *const *choices; /* of args_choice; NULL-terminated */
+	bool null_ok;                /* null has a meaning here */
+	int64_t min, max;            /* of numbers, lengths, counts: by the check */
+	const char *const *choices;  /* of args_choice; NULL-terminated */
 	const struct field *members; /* of args_object; ends with a NULL name */
 };
 
 /* -- checks -- */
 args_check_fn args_bool, args_true, args_integer, args_number, args_string, args_choice;
-args_check_fn args_text;	  /* any string up to max bytes; may be empty */
-args_check_fn args_duration;	  /* > 0, or >= 0 where min is 0, or any where min is negative */
+args_check_fn args_text;            /* any string up to max bytes; may be empty */
+args_check_fn args_duration;        /* > 0, or >= 0 where min is 0, or any where min is negative */
 args_check_fn args_duration_number; /* a duration; negative only as a number */
 args_check_fn args_time, args_signal, args_umask, args_path, args_msg;
 args_check_fn args_argv, args_ids, args_env, args_labels, args_select, args_shield, args_hooks;
@@ -69,24 +70,24 @@ int args_signo(const json_t *args, const char *name, int otherwise);
 unsigned args_states(const json_t *select);
 
 /* -- the table entries that several commands share -- */
-#define FIELD_TASK                                                                                 \
-	{.name = "id", .check = args_integer, .min = 1, .max = INT64_MAX},                         \
-	    {.name = "name", .check = args_string, .max = PROTO_NAME_MAX},                         \
-	{                                                                                          \
-		.name = "key", .check = args_string, .max = PROTO_NAME_MAX                         \
+#define FIELD_TASK                                                         \
+	{.name = "id", .check = args_integer, .min = 1, .max = INT64_MAX}, \
+	    {.name = "name", .check = args_string, .max = PROTO_NAME_MAX}, \
+	{                                                                  \
+		.name = "key", .check = args_string, .max = PROTO_NAME_MAX \
 	}
-#define FIELD_TASKS                                                                                \
-	FIELD_TASK, {.name = "ids", .check = args_ids, .max = PROTO_LIST_MAX},                     \
-	{                                                                                          \
-		.name = "select", .check = args_select                                             \
+#define FIELD_TASKS                                                            \
+	FIELD_TASK, {.name = "ids", .check = args_ids, .max = PROTO_LIST_MAX}, \
+	{                                                                      \
+		.name = "select", .check = args_select                         \
 	}
-#define FIELD_MSG                              \
-	{                                      \
+#define FIELD_MSG                                \
+	{                                        \
 		.name = "msg", .check = args_msg \
 	}
-#define FIELD_END                 \
-	{                         \
-		.name = NULL      \
+#define FIELD_END            \
+	{                    \
+		.name = NULL \
 	}
 
 #endif

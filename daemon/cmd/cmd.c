@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cmd_private.h"
+#include "config.h"
 #include "json.h"
 #include "log.h"
 #include "store.h"
@@ -156,6 +157,8 @@ static void
 outgoing_free(struct cmds *cs, struct outgoing *o)
 {
 	TAILQ_REMOVE(&cs->out, o, link);
+	if (o->text != NULL)
+		o->session->held -= strlen(o->text);
 	free(o->text);
 	free(o);
 }
@@ -204,7 +207,7 @@ cmd_error_object(enum proto_error code, const char *field, const char *message)
 
 	json_set_str(o, "code", task_error_name(code));
 	json_set_str(o, "message", message);
-	if (field != NULL && field[0] != '\0')
+	if (field != NULL)
 		json_set_str(o, "field", field);
 	return o;
 }
@@ -310,7 +313,7 @@ stream_close(struct stream *st)
 bool
 stream_has_room(const struct stream *st)
 {
-	return conn_has_room(st->session->conn);
+	return conn_has_room(st->session->conn, st->session->held);
 }
 
 void
@@ -354,6 +357,7 @@ stream_text(struct stream *st, const char *text)
 		text++; /* its { */
 	}
 	strbuf_adds(&line, text);
+	st->session->held += line.len;
 	outgoing_new(st->session->cmds, st->session)->text = strbuf_detach(&line);
 }
 
@@ -421,12 +425,12 @@ find_entry(struct request *rq)
 static bool
 check(struct request *rq)
 {
-	struct args_error e = {.path = ""};
+	struct args_error e = {0};
 
 	if (args_check(rq->args, rq->entry->fields, &e) &&
 	    (rq->entry->check == NULL || rq->entry->check(rq->args, &e)))
 		return true;
-	request_fail(rq, ERR_BAD_REQUEST, e.path, "%s", e.why);
+	request_fail(rq, ERR_BAD_REQUEST, e.blamed ? e.path : NULL, "%s", e.why);
 	return false;
 }
 
@@ -458,6 +462,8 @@ run_request(struct request *rq)
 	const json_t *rid = json_object_get(rq->args, "rid");
 
 	rq->close = json_is_true(json_object_get(rq->args, "close"));
+	if (rq->close)
+		conn_stop_lines(rq->session->conn);
 	if (rid != NULL && args_rid_ok(rid))
 		rq->rid = json_incref((json_t *)(uintptr_t)rid);
 	if (!find_entry(rq) || !check(rq) || !check_token(rq) || !check_storage(rq))
@@ -490,8 +496,8 @@ cmds_too_large(void *ctx, struct conn *c)
 	struct request *rq = request_new(cs, session_of(cs, c));
 
 	request_fail(rq, ERR_TOO_LARGE, NULL,
-	    "The line is too long: %d bytes at most (%d before you are known).", PROTO_LINE_MAX,
-	    PROTO_LINE_MAX_ANON);
+	    "The line is too long: %lld bytes at most (%d before you are known).",
+	    (long long)cs->world.config->limits.line_max, PROTO_LINE_MAX_ANON);
 }
 
 void

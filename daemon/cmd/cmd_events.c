@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cmd_private.h"
 #include "events.h"
@@ -15,6 +16,7 @@
 #include "util.h"
 
 #define EVENTS_A_TURN 256
+#define FOUND_MAX     (256 * 1024) /* bytes of them, or one */
 
 struct watching {
 	struct stream stream;
@@ -30,6 +32,7 @@ struct watching {
 		char *text;
 	} found[EVENTS_A_TURN]; /* of one look into the store */
 	unsigned nfound;
+	size_t found_bytes;
 };
 
 static void
@@ -92,7 +95,8 @@ tell_overrun(struct watching *w)
 	w->cursor = first - 1;
 }
 
-static void
+/* As many as there is room for, so that a slow reader costs no memory. */
+static bool
 tell_kept(void *ctx, uint64_t seq, uint64_t task, const char *text)
 {
 	struct watching *w = ctx;
@@ -100,6 +104,8 @@ tell_kept(void *ctx, uint64_t seq, uint64_t task, const char *text)
 	w->cursor = seq;
 	w->found[w->nfound].task = task;
 	w->found[w->nfound++].text = xstrdup(text);
+	w->found_bytes += strlen(text);
+	return w->found_bytes < FOUND_MAX;
 }
 
 static void
@@ -112,6 +118,7 @@ pump(struct stream *st)
 		return;
 	tell_overrun(w);
 	w->nfound = 0;
+	w->found_bytes = 0;
 	n = store_each_event(w->world->store, w->cursor, EVENTS_A_TURN, tell_kept, w);
 	/* Selecting asks the store again, so not while it gives rows. */
 	for (unsigned i = 0; i < w->nfound; i++) {
@@ -121,7 +128,7 @@ pump(struct stream *st)
 	}
 	if (n < 0)
 		log_warn("Kept events cannot be read; a reader waits for the next one.");
-	if (n == EVENTS_A_TURN)
+	if (n == EVENTS_A_TURN || w->found_bytes >= FOUND_MAX)
 		stream_again(st);
 	else
 		set_catching_up(w, false);

@@ -123,7 +123,7 @@ static const char *const orders[] = {"id", "-id", NULL};
 static const struct field fields[] = {
     {.name = "select", .check = args_select},
     {.name = "limit", .check = args_integer, .min = 1, .max = PROTO_LIST_MAX},
-    {.name = "after", .check = args_integer, .min = 1, .max = INT64_MAX, .null_ok = true},
+    {.name = "after", .check = args_integer, .min = 1, .max = INT64_MAX},
     {.name = "order", .check = args_choice, .choices = orders},
     {.name = "full", .check = args_bool},
     FIELD_END,

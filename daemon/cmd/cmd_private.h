@@ -11,7 +11,7 @@ struct outgoing {
 	TAILQ_ENTRY(outgoing) link;
 	struct session *session;
 	struct request *request; /* NULL: text */
-	char *text;		 /* owned; without its line end */
+	char *text;              /* owned; without its line end */
 };
 
 /*
@@ -32,7 +32,7 @@ struct stream {
 };
 
 void stream_open(struct stream *st, struct request *rq); /* after pump and gone were set */
-void stream_close(struct stream *st);			  /* does not free it */
+void stream_close(struct stream *st);                    /* does not free it */
 bool stream_has_room(const struct stream *st);
 void stream_again(struct stream *st);
 /* Send a line; text is one JSON object, the rid is added. */
@@ -48,6 +48,7 @@ struct session {
 	uint64_t *owned; /* owned array: tasks that live as long as the connection */
 	size_t nowned;
 	json_t *answered; /* owned; rids of answered waits */
+	size_t held;      /* bytes of event lines on their way */
 };
 
 struct cmds {
@@ -55,7 +56,7 @@ struct cmds {
 	TAILQ_HEAD(, request) turn;
 	TAILQ_HEAD(, outgoing) out;
 	struct stream_list again;
-	struct stream_list followers; /* of output, by topic_link */
+	struct stream_list followers;   /* of output, by topic_link */
 	TAILQ_HEAD(, request) stopping; /* requests of shutdown, by wait_link */
 	uint64_t served;
 	bool polled; /* this turn */

@@ -30,7 +30,7 @@ exec_shield(struct request *rq)
 	} else {
 		o = cmd_task_answer(t);
 		json_set_int(o, "holders", task_holders(t));
-		jx_set(o, "until", task_boot_time(task_holder(t, holder_of(rq))->until));
+		jx_set(o, "until", task_time(task_holder(t, holder_of(rq))->until_ms));
 		request_reply_take(rq, o);
 	}
 	runner_put(rq->world->runner, t);

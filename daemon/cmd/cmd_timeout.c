@@ -26,7 +26,7 @@ when_at(const json_t *at)
 	int64_t wall_ms = 0;
 
 	value_time(at, &wall_ms, NULL);
-	return clock_add(clock_boot_ns(), (wall_ms - clock_wall_ms()) * NS_PER_MS);
+	return clock_boot_of_wall(wall_ms);
 }
 
 /* False: there is no deadline that could be extended. */

@@ -16,6 +16,7 @@
 #include "util.h"
 
 #define STORAGE_RETRY_NS (1 * NS_PER_SEC)
+#define SOON_NS          (2 * NS_PER_MS) /* a commit that nobody waits for may be this late */
 
 /* -- book-keeping -- */
 
@@ -201,11 +202,8 @@ announce(struct runner *r, struct task *t, enum rules_event event, unsigned fx)
 static void
 note_deadline(struct task *t)
 {
-	if (t->facts.deadline == RULES_NEVER)
-		t->deadline_wall_ms = 0;
-	else
-		t->deadline_wall_ms =
-		    clock_wall_ms() + (t->facts.deadline - clock_boot_ns()) / NS_PER_MS;
+	t->deadline_wall_ms =
+	    t->facts.deadline != RULES_NEVER ? clock_wall_of_boot(t->facts.deadline) : 0;
 }
 
 void
@@ -348,6 +346,7 @@ prepare_end(struct runner *r, struct task *t)
 	jx_set(o, "exit", task_exit_object(t));
 	json_set_bool(o, "forced", t->facts.forced);
 	runner_emit(r, EVENT_ENDED, t, o);
+	runner_forget_run(r, (struct run_key){.task = t->id});
 	runner_dirty(r, t);
 }
 
@@ -539,12 +538,27 @@ act(struct runner *r, struct run *run)
 		act_end(r, run);
 }
 
-static void
-close_barriers(struct runner *r)
+/* A signal that was sent on its way must have arrived before what came after it is acknowledged. */
+static bool
+is_signal_under_way(const struct runner *r, uint64_t id)
 {
-	struct barrier *b;
+	struct run_key key = {.task = id};
+	const struct task *t = task_set_find(&r->tasks, id);
 
-	while ((b = TAILQ_FIRST(&r->barriers)) != NULL) {
+	if (t == NULL || !rules_has_leader(t->facts.state) || t->run->delivers == 0)
+		return false;
+	return spawner_delivered(r->spawner, key) - t->run->delivers_before < t->run->delivers;
+}
+
+static void
+close_barriers(struct runner *r, bool all)
+{
+	struct barrier *b, *next;
+
+	for (b = TAILQ_FIRST(&r->barriers); b != NULL; b = next) {
+		next = TAILQ_NEXT(b, link);
+		if (!all && is_signal_under_way(r, b->task))
+			continue; /* its monitor will tell */
 		TAILQ_REMOVE(&r->barriers, b, link);
 		close(b->fd);
 		free(b);
@@ -578,6 +592,10 @@ settle_once(struct runner *r)
 	}
 	if (r->urgent)
 		error = commit(r);
+	if (r->urgent) {
+		r->soon = false;
+		r->soon_at = CLOCK_NONE;
+	}
 	r->urgent = false;
 	if (error < 0)
 		not_committed(r, error);
@@ -591,7 +609,7 @@ settle_once(struct runner *r)
 	}
 	forget_runs(r);
 	runner_send_answers(r);
-	close_barriers(r);
+	close_barriers(r, false);
 	return error;
 }
 
@@ -607,15 +625,19 @@ runner_settle(struct runner *r)
 	int error = 0;
 
 	r->turn++;
+	if (r->soon && clock_boot_ns() >= r->soon_at)
+		r->urgent = true;
 	if (!runner_is_quiet(r)) {
 		error = settle_once(r);
 		/* What acting has led to (a start that failed at once) need not wait for the loop. */
 		for (int i = 0; i < 4 && error == 0 && !runner_is_quiet(r); i++)
 			settle_once(r);
 	} else {
-		close_barriers(r);
+		close_barriers(r, false);
 	}
-	boot_timer_set(r->clock, runner_is_quiet(r) ? timers_next(&r->timers) : 0);
+	if (r->soon && r->soon_at == CLOCK_NONE)
+		r->soon_at = clock_boot_ns() + SOON_NS;
+	boot_timer_set(r->clock, runner_is_quiet(r) ? MIN(timers_next(&r->timers), r->soon_at) : 0);
 	return error;
 }
 
@@ -688,6 +710,7 @@ make(const struct runner_opts *opts)
 	TAILQ_INIT(&r->dirty);
 	r->storage_timer.cb = on_storage_timer;
 	r->storage_timer.owner = r;
+	r->soon_at = CLOCK_NONE;
 	r->next_id = store_last_id(opts->store) + 1;
 	r->env = runner_filter_env(opts->config, opts->environ);
 	return r;
@@ -738,7 +761,7 @@ runner_free(struct runner *r)
 		TAILQ_REMOVE(&r->forgotten, f, link);
 		free(f);
 	}
-	close_barriers(r);
+	close_barriers(r, true);
 	spawner_free(r->spawner);
 	boot_timer_free(r->clock);
 	timers_release(&r->timers);

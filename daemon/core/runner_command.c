@@ -25,6 +25,7 @@ copy_holders(struct undo *u, const struct task *t)
 
 		copy->name = xstrdup(h->name);
 		copy->until = h->until;
+		copy->until_ms = h->until_ms;
 		copy->msg = json_incref(h->msg);
 		TAILQ_INSERT_TAIL(&u->holders, copy, link);
 	}
@@ -315,7 +316,7 @@ tell_shield(struct runner *r, enum event_kind kind, const struct task *t, const 
 	json_t *o = jx_object();
 
 	json_set_str(o, "holder", name);
-	jx_set(o, "until", h != NULL ? task_boot_time(h->until) : NULL);
+	jx_set(o, "until", h != NULL ? task_time(h->until_ms) : NULL);
 	runner_emit(r, kind, t, o);
 }
 
@@ -339,6 +340,7 @@ runner_shield(struct runner *r, struct task *t, const char *holder, int64_t span
 	if (h == NULL)
 		h = task_add_holder(t, holder);
 	h->until = clock_add(in.now, MIN(span, r->opts.config->shield_max));
+	h->until_ms = h->until != RULES_NEVER ? clock_wall_of_boot(h->until) : 0;
 	json_decref(h->msg);
 	h->msg = msg_value(msg);
 	tell_shield(r, EVENT_SHIELDED, t, holder, h);

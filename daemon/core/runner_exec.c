@@ -94,16 +94,16 @@ is_kept(const struct config_list *keep, const char *entry)
 }
 
 char **
-runner_filter_env(const struct config *c, char *const *environ)
+runner_filter_env(const struct config *c, char *const *from)
 {
 	struct env e = {0};
 
 	env_set(&e, "PATH", "/usr/local/bin:/usr/bin:/bin");
-	for (; *environ != NULL; environ++) {
-		char *name = xstrndup(*environ, strcspn(*environ, "="));
+	for (; *from != NULL; from++) {
+		char *name = xstrndup(*from, strcspn(*from, "="));
 
-		if (is_kept(&c->env_keep, *environ) && strchr(*environ, '=') != NULL)
-			env_set(&e, name, strchr(*environ, '=') + 1);
+		if (is_kept(&c->env_keep, *from) && strchr(*from, '=') != NULL)
+			env_set(&e, name, strchr(*from, '=') + 1);
 		free(name);
 	}
 	return e.item;
@@ -439,10 +439,13 @@ runner_send_cancel(struct runner *r, struct task *t)
 	strbuf_addch(&json, '\n');
 	json_decref(o);
 	msg_text(q != NULL ? q->msg : NULL, &text);
+	if (t->run->delivers == 0)
+		t->run->delivers_before = spawner_delivers_asked(r->spawner, key);
 	error = spawner_deliver(r->spawner, key, strbuf_str(&json), json.len, strbuf_str(&text),
 	    text.len, t->facts.signo, t->to_tree);
 	if (error == 0) {
 		t->frozen = false;
+		t->run->delivers++;
 		t->signal_sent = true;
 		runner_dirty_later(r, t);
 	} else if (error != -EAGAIN) {

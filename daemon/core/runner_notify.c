@@ -112,11 +112,12 @@ take(struct runner *r, struct task *t, const char *buf, size_t len)
 
 /* Closing the descriptor of BARRIER=1 is the acknowledgement; see close_barriers(). */
 static void
-keep_barrier(struct runner *r, int fd)
+keep_barrier(struct runner *r, const struct task *t, int fd)
 {
 	struct barrier *b = xcalloc(1, sizeof(*b));
 
 	b->fd = fd;
+	b->task = t->id;
 	TAILQ_INSERT_TAIL(&r->barriers, b, link);
 	r->urgent = true;
 }
@@ -138,7 +139,7 @@ receive(struct runner *r, struct task *t, unsigned most)
 			break;
 		take(r, t, buf, (size_t)n);
 		if (barrier >= 0)
-			keep_barrier(r, barrier);
+			keep_barrier(r, t, barrier);
 	}
 	t->run->draining = false;
 }

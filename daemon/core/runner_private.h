@@ -43,7 +43,7 @@ struct run {
 	struct runner *r;
 	struct task *t;
 	struct timer timer;
-	unsigned due;	    /* at the end of the turn */
+	unsigned due;       /* at the end of the turn */
 	unsigned committed; /* of those, what was made durable and is to be done now */
 	TAILQ_ENTRY(run) due_link;
 	bool in_due;
@@ -52,11 +52,13 @@ struct run {
 	int notify_fd;
 	struct outlog_watch *out, *err;
 	uint64_t empty_out, empty_err; /* files that nothing was written to, to be given back */
-	char *text;	    /* owned; the task object, NULL: to be made anew */
-	uint64_t looked_at; /* the turn in which its output was looked at last */
-	bool told_end;	/* task.ended was emitted */
-	bool deadline_only; /* the delivery under way is a deadline's */
-	bool draining;	/* its datagrams are being read */
+	char *text;                    /* owned; the task object, NULL: to be made anew */
+	uint64_t looked_at;            /* the turn in which its output was looked at last */
+	bool told_end;                 /* task.ended was emitted */
+	bool deadline_only;            /* the delivery under way is a deadline's */
+	uint32_t delivers,
+	    delivers_before; /* orders to deliver, of this daemon and of earlier ones */
+	bool draining;       /* its datagrams are being read */
 	TAILQ_HEAD(, wait) waits;
 	struct undo *undo; /* owned; NULL: nothing to undo */
 	TAILQ_ENTRY(run) undo_link;
@@ -73,6 +75,7 @@ struct forgotten {
 /* Descriptors of BARRIER=1, closed when all that was said before has taken effect. */
 struct barrier {
 	TAILQ_ENTRY(barrier) link;
+	uint64_t task;
 	int fd;
 };
 
@@ -88,12 +91,14 @@ struct runner {
 	TAILQ_HEAD(, barrier) barriers;
 	TAILQ_HEAD(, task) dirty;
 	uint64_t next_id;
-	int storage;	    /* -errno of the last commit, 0: it went well */
+	int storage; /* -errno of the last commit, 0: it went well */
 	struct timer storage_timer;
-	uint64_t turn;	 /* counts; 0 is the recovery */
-	bool urgent;	 /* something must be committed at the end of this turn */
+	uint64_t turn; /* counts; 0 is the recovery */
+	bool urgent;   /* something must be committed at the end of this turn */
+	bool soon;     /* something is to be committed, at latest at soon_at */
+	int64_t soon_at;
 	bool timers_due; /* the clock has struck, timers are run at the end of the turn */
-	bool was_away;	 /* the connection to taskspawnd was lost */
+	bool was_away;   /* the connection to taskspawnd was lost */
 	void (*on_output)(void *ctx, struct task *t); /* output has grown */
 	void *on_output_ctx;
 	char **env; /* filtered: what every task gets */
@@ -118,17 +123,20 @@ bool runner_touch(struct runner *r, struct task *t);
 int runner_take_outputs(struct runner *r, struct task *t);
 void runner_send_start(struct runner *r, struct task *t);
 void runner_begin_hook(struct runner *r, struct task *t); /* before the commit */
-void runner_send_hook(struct runner *r, struct task *t);	  /* after it */
+void runner_send_hook(struct runner *r, struct task *t);  /* after it */
 void runner_send_cancel(struct runner *r, struct task *t);
-char **runner_filter_env(const struct config *c, char *const *environ);
+char **runner_filter_env(const struct config *c, char *const *from);
 
 /* runner_report.c: what spawner and outlog tell */
 extern const struct spawner_callbacks runner_spawner_callbacks;
 void runner_take_report(struct runner *r, struct task *t, const struct run_report *report);
+void runner_adopt_outputs(struct runner *r, struct task *t); /* of before: look how long they are */
 void runner_watch_outputs(struct runner *r, struct task *t);
+/* The record of a run is not needed after the commit; with that of the task goes its directory. */
+void runner_forget_run(struct runner *r, struct run_key key);
 void runner_lost(struct runner *r, struct task *t, const char *why);
-void runner_hook_ended(struct runner *r, struct task *t, enum run_stage stage, int error,
-    const struct run_exit *exit);
+void runner_hook_ended(
+    struct runner *r, struct task *t, enum run_stage stage, int error, const struct run_exit *exit);
 void runner_list_hooks(struct task *t); /* when the outcome is decided */
 
 /* runner_notify.c: what tasks say */

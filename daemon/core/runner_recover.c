@@ -12,6 +12,11 @@
 #include "log.h"
 #include "util.h"
 
+/*
+ * What a record says is not taken here: the spawner tells it from the loop, after the notify socket of
+ * the run, so that what the task said before its end counts. Only what is missing is seen to.
+ */
+
 /* The order to execute was committed; without a record nothing was executed yet. */
 static void
 resume_starting(struct runner *r, struct task *t, const struct run_report *report)
@@ -19,7 +24,7 @@ resume_starting(struct runner *r, struct task *t, const struct run_report *repor
 	if (report->phase == RUN_ABSENT)
 		runner_send_start(r, t);
 	else
-		runner_take_report(r, t, report);
+		runner_adopt_outputs(r, t);
 }
 
 static void
@@ -31,15 +36,14 @@ resume_running(struct runner *r, struct task *t, const struct run_report *report
 		runner_lost(r, t, "the record of its run is gone");
 		return;
 	}
-	runner_watch_outputs(r, t);
-	runner_take_report(r, t, report);
+	runner_adopt_outputs(r, t);
 	if (t->facts.state == TASK_KILLING) {
 		spawner_kill(r->spawner, key);
-	} else if (rules_has_leader(t->facts.state) && !t->signal_sent) {
+	} else if (!t->signal_sent) {
 		t->run->deadline_only = t->facts.delivered == 0;
 		runner_due(r, t, DUE_SIGNAL);
 	}
-	if (rules_has_leader(t->facts.state) && t->facts.sending != 0)
+	if (t->facts.sending != 0)
 		runner_due(r, t, DUE_SIGNAL);
 }
 
@@ -68,7 +72,6 @@ resume_hook(struct runner *r, struct task *t)
 		runner_due(r, t, DUE_HOOK_TERM);
 	if (t->facts.hook_stage == HOOK_KILLED || t->facts.hook_stage == HOOK_KILLED_AT_TIMEOUT)
 		runner_due(r, t, DUE_HOOK_KILL);
-	runner_take_report(r, t, &report);
 }
 
 static void
@@ -76,13 +79,11 @@ resume_cleanup(struct runner *r, struct task *t, const struct run_report *report
 {
 	struct rules_input in = {.now = clock_boot_ns()};
 
-	runner_watch_outputs(r, t);
+	runner_adopt_outputs(r, t);
 	if (t->facts.tree_gone)
 		resume_hook(r, t);
 	else if (report->phase == RUN_ABSENT)
 		runner_step(r, t, EV_TREE_GONE, &in);
-	else
-		runner_take_report(r, t, report);
 }
 
 static void
@@ -156,7 +157,7 @@ is_stale(const struct task *t, struct run_key key)
 {
 	if (t == NULL || rules_is_terminal(t->facts.state))
 		return true;
-	return key.run == 0 ? t->facts.tree_gone : key.run != t->runs;
+	return key.run != 0 && key.run != t->runs;
 }
 
 /* Records that no task needs any more: taskctld died before it could say so. */

@@ -86,7 +86,7 @@ runner_watch_outputs(struct runner *r, struct task *t)
 		watch(t->run, &t->err, &err, &t->run->err);
 }
 
-/* All is written that will be: account for it. */
+/* Account for what is written; at the end, for all of it. */
 static void
 account_for_output(struct runner *r, struct task *t)
 {
@@ -104,6 +104,13 @@ account_for_output(struct runner *r, struct task *t)
 		t->err.dropped = outlog_watch_dropped(run->err);
 	}
 	runner_forget_text(t);
+}
+
+void
+runner_adopt_outputs(struct runner *r, struct task *t)
+{
+	runner_watch_outputs(r, t);
+	account_for_output(r, t);
 }
 
 /* -- hooks -- */
@@ -172,8 +179,8 @@ hook_lost(struct runner *r, struct task *t)
 	runner_step(r, t, EV_HOOK_AGAIN, &in);
 }
 
-static void
-forget(struct runner *r, struct run_key key)
+void
+runner_forget_run(struct runner *r, struct run_key key)
 {
 	struct forgotten *f = xcalloc(1, sizeof(*f));
 
@@ -193,7 +200,7 @@ take_hook_report(struct runner *r, struct task *t, const struct run_report *repo
 	case RUN_LOST: hook_lost(r, t); break;
 	default: return;
 	}
-	forget(r, report->key);
+	runner_forget_run(r, report->key);
 }
 
 /* -- the task's own run -- */
@@ -275,7 +282,6 @@ tree_over(struct runner *r, struct task *t, const struct run_report *report)
 	t->max_rss = report->max_rss;
 	account_for_output(r, t);
 	runner_step(r, t, EV_TREE_GONE, &in);
-	forget(r, report->key);
 }
 
 void
@@ -299,7 +305,6 @@ not_executed(struct runner *r, struct task *t, const struct run_report *report)
 	t->stage = report->stage;
 	t->exit_errno = report->error;
 	runner_step(r, t, EV_UNSTARTED, &in);
-	forget(r, report->key);
 }
 
 static void
@@ -316,7 +321,6 @@ take_main_report(struct runner *r, struct task *t, const struct run_report *repo
 	take_unkillable(r, t, report);
 	if (report->phase == RUN_LOST) {
 		runner_lost(r, t, "the process that watched it was killed");
-		forget(r, report->key);
 		return;
 	}
 	if (report->phase >= RUN_LEADER_ENDED)
@@ -342,11 +346,19 @@ on_changed(void *ctx, struct run_key key)
 	struct runner *r = ctx;
 	struct task *t = runner_find(r, key.task);
 	struct run_report report;
+	bool urgent = r->urgent;
 
 	if (t == NULL || t->run == NULL)
 		return;
 	spawner_report(r->spawner, key, &report);
+	r->urgent = false;
 	runner_take_report(r, t, &report);
+	/* What nobody waits for, and a record holds, may share the commit of what comes next. */
+	if (r->urgent && t->run->due == 0) {
+		r->urgent = false;
+		r->soon = true;
+	}
+	r->urgent |= urgent;
 }
 
 static void

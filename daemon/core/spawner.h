@@ -169,6 +169,12 @@ int spawner_start(struct spawner *sp, const struct run_spec *spec);
  */
 int spawner_deliver(struct spawner *sp, struct run_key key, const char *json, size_t json_len,
     const char *text, size_t text_len, int signo, bool tree);
+/*
+ * How many orders to deliver were taken by taskspawnd (of this and earlier taskctlds), and how many
+ * of them its monitor has carried out; `changed` comes when one is.
+ */
+uint32_t spawner_delivers_asked(const struct spawner *sp, struct run_key key);
+uint32_t spawner_delivered(const struct spawner *sp, struct run_key key);
 int spawner_signal(struct spawner *sp, struct run_key key, int signo); /* to the leader only */
 int spawner_kill(
     struct spawner *sp, struct run_key key); /* SIGKILL to the tree until it is empty */

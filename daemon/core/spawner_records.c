@@ -70,6 +70,22 @@ read_key(const struct spawner *sp, struct run_key key, struct stat_record *rec)
 	       rec->run == key.run;
 }
 
+uint32_t
+spawner_delivers_asked(const struct spawner *sp, struct run_key key)
+{
+	int slot = spawner_slot(sp, key);
+
+	return slot >= 0 ? atomic_load(&sp->sf.slots[slot].orders.delivers) : 0;
+}
+
+uint32_t
+spawner_delivered(const struct spawner *sp, struct run_key key)
+{
+	int slot = spawner_slot(sp, key);
+
+	return slot >= 0 ? atomic_load(&sp->sf.slots[slot].delivered) : 0;
+}
+
 void
 spawner_report(const struct spawner *sp, struct run_key key, struct run_report *ret)
 {

@@ -42,6 +42,10 @@ _Static_assert(TASK_DONE == 6, "the schema knows where the ended states begin");
 
 #define TASK_COLUMNS "t.id, t.state, s.name, s.key, s.body, t.facts"
 
+#define EACH_OUTPUT_SQL                                   \
+	"SELECT output FROM task WHERE output > 0 UNION " \
+	"SELECT errors FROM task WHERE errors > 0 ORDER BY 1"
+
 static const char *const statements[NSTATEMENTS] = {
     [PUT_SPEC] = "INSERT INTO spec(id, name, key, body) VALUES(?1, ?2, ?3, ?4)",
     [PUT_LABEL] = "INSERT INTO label(task, key, value) VALUES(?1, ?2, ?3)",
@@ -60,8 +64,7 @@ static const char *const statements[NSTATEMENTS] = {
     [FIND_KEY] = "SELECT id FROM spec WHERE key = ?1",
     [EACH_EVENT] = "SELECT seq, task, body FROM event WHERE seq > ?1 ORDER BY seq LIMIT ?2",
     [PUT_META] = "INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)",
-    [EACH_OUTPUT] = "SELECT output FROM task WHERE output > 0 UNION"
-		    " SELECT errors FROM task WHERE errors > 0 ORDER BY 1",
+    [EACH_OUTPUT] = EACH_OUTPUT_SQL,
 };
 
 /* -- errors -- */
@@ -144,14 +147,16 @@ scalar(struct store *st, const char *sql, int64_t *ret)
 
 /* -- opening -- */
 
-static void
+/* Without it nobody could tell a restart of the daemon from one of the machine. */
+static int
 read_boot_id(char id[STORE_BOOT_ID_LEN + 1])
 {
 	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, id, STORE_BOOT_ID_LEN) : 0;
 
-	id[n == STORE_BOOT_ID_LEN ? STORE_BOOT_ID_LEN : 0] = '\0';
+	id[STORE_BOOT_ID_LEN] = '\0';
 	close_fd(&fd);
+	return n == STORE_BOOT_ID_LEN ? 0 : -ENODEV;
 }
 
 static int
@@ -204,18 +209,24 @@ check_version(struct store *st, char **why)
 }
 
 static int
-read_boot(struct store *st)
+read_boot(struct store *st, char **why)
 {
 	sqlite3_stmt *s = NULL;
 	int rc;
 
-	read_boot_id(st->boot_id);
+	if (read_boot_id(st->boot_id) < 0) {
+		*why = xstrdup(
+		    "the kernel's boot id (/proc/sys/kernel/random/boot_id) cannot be read, "
+		    "and without it running tasks could not be told from those of before "
+		    "a reboot; let taskctld read it (ProcSubset=all)");
+		return -ENODEV;
+	}
 	rc = sqlite3_prepare_v2(
 	    st->db, "SELECT value FROM meta WHERE key = 'boot_id'", -1, &s, NULL);
 	if (rc == SQLITE_OK && (rc = sqlite3_step(s)) == SQLITE_ROW) {
 		const char *id = (const char *)sqlite3_column_text(s, 0);
 
-		st->same_boot = id != NULL && id[0] != '\0' && strcmp(id, st->boot_id) == 0;
+		st->same_boot = id != NULL && strcmp(id, st->boot_id) == 0;
 	}
 	sqlite3_finalize(s);
 	return store_errno(st, rc);
@@ -288,7 +299,7 @@ set_up(struct store *st, const char *path, char **why)
 	sqlite3_busy_timeout(st->db, 5000);
 	if ((r = execute(st, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 			     "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192")) < 0 ||
-	    (r = check_version(st, why)) < 0 || (r = read_boot(st)) < 0 ||
+	    (r = check_version(st, why)) < 0 || (r = read_boot(st, why)) < 0 ||
 	    (r = read_counters(st)) < 0)
 		return r;
 	lengthen_log(st, path);

@@ -33,7 +33,7 @@ bool store_same_boot(const struct store *st);
 /* From the next commit on the database belongs to this boot. */
 int store_claim_boot(struct store *st);
 
-uint64_t store_last_id(const struct store *st);	 /* the highest id ever used */
+uint64_t store_last_id(const struct store *st);  /* the highest id ever used */
 uint64_t store_last_seq(const struct store *st); /* of the newest event, 0: none */
 
 /* Writes a task: all of it if it is fresh, else its facts. */
@@ -55,7 +55,8 @@ int store_probe(struct store *st);
 struct task *store_get(struct store *st, uint64_t id, int *error);
 
 /* Every task that has not ended, oldest first; fn takes the task. A row that cannot be read is told as NULL. */
-int store_each_live(struct store *st, void (*fn)(void *ctx, uint64_t id, struct task *t), void *ctx);
+int store_each_live(
+    struct store *st, void (*fn)(void *ctx, uint64_t id, struct task *t), void *ctx);
 
 int store_find_name(struct store *st, const char *name, uint64_t *id); /* the newest of the name */
 int store_find_key(struct store *st, const char *key, uint64_t *id);
@@ -65,7 +66,7 @@ struct store_query {
 	unsigned states; /* bit per state, 0: any */
 	const char *name;
 	const json_t *labels; /* object of strings */
-	uint64_t after;	      /* ids beyond this one, in the order asked for; 0: from the start */
+	uint64_t after;       /* ids beyond this one, in the order asked for; 0: from the start */
 	bool descending;
 	unsigned limit;
 };
@@ -76,9 +77,12 @@ int store_query_ids(struct store *st, const struct store_query *query, uint64_t 
 /* Counts of ended tasks by state (indexes are enum task_state). Kept in memory: cheap. */
 void store_counts(const struct store *st, uint64_t count[TASK_NSTATES]);
 
-/* Events with a seq above `after`, oldest first, at most `limit`. Returns how many, or -errno. */
+/*
+ * Events with a seq above `after`, oldest first, at most `limit`, and only as long as fn returns true.
+ * Returns how many were given, or -errno.
+ */
 int store_each_event(struct store *st, uint64_t after, unsigned limit,
-    void (*fn)(void *ctx, uint64_t seq, uint64_t task, const char *body), void *ctx);
+    bool (*fn)(void *ctx, uint64_t seq, uint64_t task, const char *body), void *ctx);
 
 /*
  * The numbers of all output files that tasks own, ascending; the array is the caller's to free.

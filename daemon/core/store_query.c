@@ -150,7 +150,7 @@ store_prune_events(struct store *st, uint64_t newest, uint64_t keep)
 
 int
 store_each_event(struct store *st, uint64_t after, unsigned limit,
-    void (*fn)(void *ctx, uint64_t seq, uint64_t task, const char *body), void *ctx)
+    bool (*fn)(void *ctx, uint64_t seq, uint64_t task, const char *body), void *ctx)
 {
 	sqlite3_stmt *s = store_statement(st, EACH_EVENT);
 	int rc = SQLITE_ERROR, n = 0;
@@ -160,9 +160,11 @@ store_each_event(struct store *st, uint64_t after, unsigned limit,
 	sqlite3_bind_int64(s, 1, (int64_t)after);
 	sqlite3_bind_int64(s, 2, limit);
 	while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-		fn(ctx, (uint64_t)sqlite3_column_int64(s, 0), (uint64_t)sqlite3_column_int64(s, 1),
-		    (const char *)sqlite3_column_text(s, 2));
 		n++;
+		if (!fn(ctx, (uint64_t)sqlite3_column_int64(s, 0),
+			(uint64_t)sqlite3_column_int64(s, 1),
+			(const char *)sqlite3_column_text(s, 2)))
+			break;
 	}
 	sqlite3_reset(s);
 	rc = store_errno(st, rc);

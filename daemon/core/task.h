@@ -20,9 +20,9 @@
 #include "rules.h"
 #include "spawner.h"
 
-#define TASK_HOLDERS_MAX 64 /* holders of a task's shield */
-#define TASK_HOOKS_MAX	 16 /* hooks of one kind */
-#define TASK_RULE_REQUESTS 5 /* requests that the facts can name at once */
+#define TASK_HOLDERS_MAX   64 /* holders of a task's shield */
+#define TASK_HOOKS_MAX     16 /* hooks of one kind */
+#define TASK_RULE_REQUESTS 5  /* requests that the facts can name at once */
 
 /* A cancel request that the facts still name: who made it, and what it said. */
 struct task_request {
@@ -35,12 +35,20 @@ struct task_request {
 
 struct task_holder {
 	TAILQ_ENTRY(task_holder) link;
-	char *name;    /* owned */
-	int64_t until; /* or RULES_NEVER */
-	json_t *msg;   /* owned; NULL: none */
+	char *name;       /* owned */
+	int64_t until;    /* or RULES_NEVER */
+	int64_t until_ms; /* the same for people, 0: never */
+	json_t *msg;      /* owned; NULL: none */
 };
 
-enum task_hook_state { HOOK_OWED, HOOK_RUNS, HOOK_DONE, HOOK_FAILED, HOOK_TIMEOUT, HOOK_WAS_KILLED };
+enum task_hook_state {
+	HOOK_OWED,
+	HOOK_RUNS,
+	HOOK_DONE,
+	HOOK_FAILED,
+	HOOK_TIMEOUT,
+	HOOK_WAS_KILLED
+};
 
 /* A hook that was begun, or is owed by the outcome. */
 struct task_hook {
@@ -71,24 +79,25 @@ struct task {
 	struct rules_facts facts; /* facts.state: see task_set_state() */
 
 	/* Fixed; owned. */
-	json_t *spec;	  /* the accepted start: argv|shell, labels, env, hooks, … as sent */
+	json_t *spec;     /* the accepted start: argv|shell, labels, env, hooks, … as sent */
 	char *name, *key; /* key may be NULL */
 	char *cwd;
-	uint32_t uid;	  /* of the caller */
-	char *by;	  /* who started it: "uid:1000" */
+	uint32_t uid; /* of the caller */
+	char *by;     /* who started it: "uid:1000" */
 	int64_t created_ms;
-	bool separate;	  /* stdout and stderr apart */
-	bool to_tree;	  /* signal_to */
+	bool separate; /* stdout and stderr apart */
+	bool to_tree;  /* signal_to */
 
 	/* The run. */
 	int64_t started_ms, ended_ms; /* 0: not yet */
 	int64_t deadline_wall_ms;     /* the deadline as people see it, 0: none */
 	pid_t pid;
 	uint64_t pid_start;
-	uint32_t runs;	   /* number of the last run that was begun: 0 is the task's own */
-	bool spawn_sent;   /* the order to execute was or is about to be sent (in this boot) */
-	bool signal_sent;  /* false while a delivery is committed and its signal not yet known sent */
-	bool connection;   /* lifetime: of the connection that started it */
+	uint32_t runs;   /* number of the last run that was begun: 0 is the task's own */
+	bool spawn_sent; /* the order to execute was or is about to be sent (in this boot) */
+	bool
+	    signal_sent; /* false while a delivery is committed and its signal not yet known sent */
+	bool connection; /* lifetime: of the connection that started it */
 	bool frozen;
 	struct task_output out, err; /* err only if separate */
 
@@ -107,7 +116,7 @@ struct task {
 	struct run_exit exit;
 	enum run_stage stage;
 	int exit_errno;
-	char *lost_why; /* owned; what is not known, of a lost task */
+	char *lost_why;                          /* owned; what is not known, of a lost task */
 	struct run_procs *leftover, *unkillable; /* owned; NULL: none */
 	bool has_usage;
 	double user_s, system_s;
@@ -122,8 +131,6 @@ struct task {
 	bool dirty, fresh;    /* fresh: not in the store yet */
 	struct run *run;      /* owned by the runner; NULL for a copy out of the store */
 };
-
-
 
 struct task *task_new(uint64_t id);
 void task_free(struct task *t);
@@ -179,13 +186,13 @@ void task_set_remove(struct task_set *s, struct task *t); /* does not free it */
 /* -- task_json.c: the task object of protocol.md section 4 -- */
 
 json_t *task_object(const struct task *t, bool full); /* full: with argv and env */
-json_t *task_exit_object(const struct task *t);		/* the member `exit` */
+json_t *task_exit_object(const struct task *t);       /* the member `exit` */
 json_t *task_run_exit_object(const struct run_exit *e);
 json_t *task_holders_object(const struct task *t);
 json_t *task_procs_array(const struct run_procs *p);
 json_t *task_cancel_object(const struct task *t);
-json_t *task_time(int64_t wall_ms);		   /* RFC 3339, or null for 0 */
-json_t *task_boot_time(int64_t boot_ns);	   /* the wall clock time of it, or null */
+json_t *task_time(int64_t wall_ms);                /* RFC 3339, or null for 0 */
+json_t *task_boot_time(int64_t boot_ns);           /* the wall clock time of it, or null */
 json_t *task_hook_exit(const struct task_hook *h); /* or null */
 
 /* -- task_facts.c: as the store keeps it -- */

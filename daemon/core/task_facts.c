@@ -191,13 +191,18 @@ save_requests(const struct task *t)
 static void
 load_requests(struct task *t, const json_t *a)
 {
-	for (size_t i = 0; i < json_array_size(a) && i < ARRAY_SIZE(t->request); i++) {
+	size_t n = 0;
+
+	for (size_t i = 0; i < json_array_size(a) && n < ARRAY_SIZE(t->request); i++) {
 		const json_t *o = json_array_get(a, i);
 		const char *by = json_get_str(o, "by");
 		int64_t origin = json_get_int(o, "origin", 0);
-		struct task_request *r = &t->request[i];
+		struct task_request *r = &t->request[n];
 
 		r->ordinal = (uint32_t)json_get_int(o, "n", 0);
+		if (r->ordinal == 0)
+			continue; /* no request has this number */
+		n++;
 		r->origin = origin >= 0 && origin < ORIGIN_COUNT ? (enum cancel_origin)origin : 0;
 		r->by = xstrdup(by != NULL ? by : "");
 		r->at_ms = json_get_int(o, "at", 0);
@@ -215,6 +220,7 @@ save_holders(const struct task *t)
 		o = jx_object();
 		json_set_str(o, "holder", h->name);
 		json_set_int(o, "until", h->until);
+		json_set_int(o, "until_ms", h->until_ms);
 		if (h->msg != NULL)
 			jx_set(o, "msg", json_incref(h->msg));
 		jx_append(a, o);
@@ -231,6 +237,7 @@ load_holders(struct task *t, const json_t *a)
 		struct task_holder *h = task_add_holder(t, name != NULL ? name : "");
 
 		h->until = json_get_int(o, "until", RULES_NEVER);
+		h->until_ms = json_get_int(o, "until_ms", 0);
 		h->msg = json_incref(json_object_get(o, "msg"));
 	}
 }
@@ -377,8 +384,7 @@ translate_times(struct task *t)
 	struct task_holder *h;
 
 	if (f->deadline != RULES_NEVER)
-		f->deadline =
-		    clock_add(clock_boot_ns(), (t->deadline_wall_ms - clock_wall_ms()) * NS_PER_MS);
+		f->deadline = clock_boot_of_wall(t->deadline_wall_ms);
 	f->kill_at = RULES_NEVER;
 	f->hook_at_limit = RULES_NEVER;
 	TAILQ_FOREACH (h, &t->holders, link)

@@ -29,7 +29,7 @@ task_boot_time(int64_t boot_ns)
 {
 	if (boot_ns == RULES_NEVER)
 		return json_null();
-	return task_time(clock_wall_ms() + (boot_ns - clock_boot_ns()) / NS_PER_MS);
+	return task_time(clock_wall_of_boot(boot_ns));
 }
 
 /* Seconds, as an integer where it is one. */
@@ -136,7 +136,7 @@ task_holders_object(const struct task *t)
 	TAILQ_FOREACH (h, &t->holders, link) {
 		o = jx_object();
 		json_set_str(o, "holder", h->name);
-		jx_set(o, "until", task_boot_time(h->until));
+		jx_set(o, "until", task_time(h->until_ms));
 		jx_set(o, "msg", h->msg != NULL ? json_incref(h->msg) : NULL);
 		jx_append(a, o);
 	}

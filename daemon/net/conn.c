@@ -27,6 +27,8 @@ struct conn {
 	bool eof;        /* there will be no more input */
 	bool finishing;  /* takes no more lines */
 	bool hanging_up; /* does not wait for answers */
+	bool deaf;       /* what still comes is thrown away */
+	bool paused;     /* reading is, until lines have been taken */
 	bool closed;     /* waits to be freed */
 	bool in_ready, in_flush, in_half, was_full;
 };
@@ -140,11 +142,31 @@ make_ready(struct conn *c)
 
 /* -- callbacks of libevent: only notes -- */
 
+/*
+ * Reading stops when more is there than a line can need. (Not by a high-water mark: with one,
+ * libevent calls back again and again for as long as the input is not emptied.)
+ */
 static void
 on_read(struct bufferevent *bev, void *ctx)
 {
-	(void)bev;
-	make_ready(ctx);
+	struct conn *c = ctx;
+
+	if (evbuffer_get_length(bufferevent_get_input(bev)) > c->reader.limit + READ_AT_ONCE) {
+		c->paused = true;
+		bufferevent_disable(bev, EV_READ);
+	}
+	make_ready(c);
+}
+
+static void
+read_on(struct conn *c)
+{
+	struct evbuffer *in = bufferevent_get_input(c->bev);
+
+	if (!c->paused || evbuffer_get_length(in) > c->reader.limit)
+		return;
+	c->paused = false;
+	bufferevent_enable(c->bev, EV_READ);
 }
 
 /* The output has fallen to its low-water mark. */
@@ -199,7 +221,6 @@ conn_new_take(struct conns *cs, int fd, const struct caller *caller)
 		die_oom();
 	line_reader_init(&c->reader, limit);
 	bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
-	bufferevent_setwatermark(c->bev, EV_READ, 0, limit + READ_AT_ONCE);
 	bufferevent_set_max_single_read(c->bev, READ_AT_ONCE);
 	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 	TAILQ_INSERT_TAIL(&cs->all, c, link);
@@ -228,7 +249,7 @@ begins_well(struct conn *c, struct evbuffer *in)
 static bool
 takes_lines(const struct conn *c)
 {
-	return !c->closed && !c->finishing && c->owed < c->cs->limits.unanswered &&
+	return !c->closed && !c->finishing && !c->deaf && c->owed < c->cs->limits.unanswered &&
 	       unsent(c) < c->cs->limits.output_high;
 }
 
@@ -269,6 +290,9 @@ run_conn(struct conn *c)
 	if (c->closed)
 		return false;
 	line_done(&c->reader, in);
+	if (c->deaf)
+		evbuffer_drain(in, evbuffer_get_length(in));
+	read_on(c);
 	if (c->eof && !c->finishing && line_pending(&c->reader, in) == 0)
 		half_closed(c);
 	return takes_lines(c) && line_pending(&c->reader, in) > 0 &&
@@ -331,9 +355,9 @@ conn_send(struct conn *c, const void *data, size_t len)
 }
 
 bool
-conn_has_room(const struct conn *c)
+conn_has_room(const struct conn *c, size_t held)
 {
-	return !c->closed && unsent(c) < c->cs->limits.output_high;
+	return !c->closed && unsent(c) + held < c->cs->limits.output_high;
 }
 
 /*
@@ -408,6 +432,13 @@ conn_finish(struct conn *c)
 	c->finishing = true;
 	bufferevent_disable(c->bev, EV_READ);
 	want_flush(c);
+}
+
+void
+conn_stop_lines(struct conn *c)
+{
+	c->deaf = true;
+	make_ready(c);
 }
 
 void

@@ -33,9 +33,9 @@ struct caller {
 
 struct conn_limits {
 	size_t line_max, line_max_anon; /* bytes of a line; before the caller is known */
-	size_t output_high;		/* bytes to be sent: no more lines are taken */
-	size_t output_close;		/* ... the connection is given up */
-	unsigned unanswered;		/* requests without a reply: no more lines are taken */
+	size_t output_high;             /* bytes to be sent: no more lines are taken */
+	size_t output_close;            /* ... the connection is given up */
+	unsigned unanswered;            /* requests without a reply: no more lines are taken */
 	unsigned connections;
 };
 
@@ -62,10 +62,10 @@ void conns_free(struct conns *cs); /* closes all, with callbacks */
 /* A new connection on fd, which it takes. NULL if there are too many (fd is closed). */
 struct conn *conn_new_take(struct conns *cs, int fd, const struct caller *caller);
 
-void conns_run(struct conns *cs);   /* hand lines over */
+void conns_run(struct conns *cs);        /* hand lines over */
 bool conns_busy(const struct conns *cs); /* lines are left for the next turn: do not wait */
-void conns_flush(struct conns *cs); /* write what was queued */
-void conns_reap(struct conns *cs);  /* free what is closed */
+void conns_flush(struct conns *cs);      /* write what was queued */
+void conns_reap(struct conns *cs);       /* free what is closed */
 void conns_stop_reading(struct conns *cs);
 unsigned conns_count(const struct conns *cs);
 /* True if nothing waits to be sent anywhere. */
@@ -77,16 +77,20 @@ void *conn_user(const struct conn *c);
 
 /* Queue bytes; sent with the next conns_flush(). Nothing happens on a closed connection. */
 void conn_send(struct conn *c, const void *data, size_t len);
-/* Room for more output of a stream? If not, `drained` comes when there is. */
-bool conn_has_room(const struct conn *c);
+/*
+ * Room for more output of a stream, beside `held` bytes that are about to be sent? If not, `drained`
+ * comes when there is.
+ */
+bool conn_has_room(const struct conn *c, size_t held);
 
 /* One more, one less request that waits for its reply. */
 void conn_owe(struct conn *c);
 void conn_paid(struct conn *c);
 
-void conn_finish(struct conn *c); /* close when all is answered and sent; takes no more lines */
-void conn_hang_up(struct conn *c); /* the same, without waiting for what is not answered yet */
-void conn_close(struct conn *c);  /* now */
+void conn_finish(struct conn *c);     /* close when all is answered and sent; takes no more lines */
+void conn_stop_lines(struct conn *c); /* takes no more lines; its end is still noticed */
+void conn_hang_up(struct conn *c);    /* the same, without waiting for what is not answered yet */
+void conn_close(struct conn *c);      /* now */
 bool conn_is_closed(const struct conn *c);
 
 #endif

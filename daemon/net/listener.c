@@ -327,10 +327,15 @@ describe(const struct listener *l, struct strbuf *out)
 void
 listeners_describe(const struct listeners *ls, struct strbuf *out)
 {
-	for (size_t i = 0; i < ls->n; i++) {
-		if (i > 0)
-			strbuf_adds(out, ", ");
-		describe(&ls->item[i], out);
+	/* TCP first: that is what people look for. */
+	for (int unix_ones = 0; unix_ones <= 1; unix_ones++) {
+		for (size_t i = 0; i < ls->n; i++) {
+			if ((ls->item[i].path != NULL) != (unix_ones == 1))
+				continue;
+			if (out->len > 0)
+				strbuf_adds(out, ", ");
+			describe(&ls->item[i], out);
+		}
 	}
 }
 

@@ -6,6 +6,7 @@
  *   taskspawnd: `used`, the claim (key, cgroup), the orders to the monitor, `forgotten`
  *   the keeper: its own identity and the record. A keeper is the process in charge of the run: its
  *	monitor, or after the monitor's death the undertaker. There is one at a time.
+ *	And `delivered`.
  *
  * A record is kept twice. The writer fills in the copy that is not current and then makes it so
  * by raising `seq`; a writer killed at any instruction leaves the older copy whole.
@@ -124,16 +125,16 @@ struct stat_orders {
 	_Atomic uint64_t deliver_tree;
 	_Atomic uint64_t plain; /* to the leader, nothing else */
 	_Atomic uint32_t kill;
-	_Atomic uint32_t freeze; /* the wanted state */
-	_Atomic uint32_t greet;  /* counts up: show the notify socket to taskspawnd */
-	_Atomic uint32_t spare;
+	_Atomic uint32_t freeze;   /* the wanted state */
+	_Atomic uint32_t greet;    /* counts up: show the notify socket to taskspawnd */
+	_Atomic uint32_t delivers; /* counts up with every order to deliver */
 };
 
 struct stat_slot {
 	_Alignas(64) _Atomic uint32_t used; /* the claim below is valid */
 	_Atomic uint32_t forgotten; /* nobody wants the record: free it when the keeper ends */
 	_Atomic uint32_t seq;       /* the current copy is record[seq % 2] */
-	_Atomic uint32_t spare;
+	_Atomic uint32_t delivered; /* of orders.delivers, how many the keeper has carried out */
 	_Atomic uint64_t keeper;
 	struct stat_orders orders;
 	char cgroup_dir[CGROUP_PATH_MAX]; /* empty: none */

@@ -33,8 +33,8 @@ keeper_keep_only(int fd)
 	return low;
 }
 
-static bool
-wake(const struct keeper *k)
+bool
+keeper_wake(const struct keeper *k)
 {
 	ssize_t n;
 
@@ -48,12 +48,12 @@ void
 keeper_publish(const struct keeper *k, const struct stat_record *rec)
 {
 	stat_write(k->slot, rec);
-	if (wake(k))
+	if (keeper_wake(k))
 		return;
 	/* The reader looks at the counter when it has emptied the FIFO. It may have done both just
 	   before we counted: then there is room again, and it has to be woken. */
 	atomic_fetch_add(&k->header->overflow, 1);
-	wake(k);
+	keeper_wake(k);
 }
 
 void

@@ -369,6 +369,7 @@ carry_out(struct monitor *m)
 {
 	struct stat_orders *o = &m->keeper.slot->orders;
 	uint64_t leader, whole, plain;
+	uint32_t delivers = atomic_load(&o->delivers);
 
 	answer_greeting(m);
 	if (atomic_load(&o->kill) && m->kill_since == 0) {
@@ -386,6 +387,10 @@ carry_out(struct monitor *m)
 		deliver(m, leader, whole);
 	if (m->leader_lives && m->kill_at == 0)
 		freeze(m, atomic_load(&o->freeze) != 0);
+	if (atomic_load(&m->keeper.slot->delivered) != delivers) {
+		atomic_store(&m->keeper.slot->delivered, delivers);
+		keeper_wake(&m->keeper);
+	}
 }
 
 /* ---- waiting ----------------------------------------------------------------------------- */

@@ -52,6 +52,8 @@ bool keeper_take_slot(const struct keeper *k);
 /* In the child after a fork: closes all descriptors above 2 but this one, which is returned under its
    new number. The lock of taskspawnd above all must not live on in its children. */
 int keeper_keep_only(int fd);
+/* Wakes taskctld. False: the FIFO is full, nobody was told. */
+bool keeper_wake(const struct keeper *k);
 /* Publishes the record and wakes taskctld. */
 void keeper_publish(const struct keeper *k, const struct stat_record *rec);
 void keeper_title(const struct keeper *k, const char *text);

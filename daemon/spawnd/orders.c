@@ -41,6 +41,7 @@ order_deliver(struct spawnd *sd, uint32_t slot, const struct wire_in *in)
 	if (signo >= 1 && signo <= 64)
 		atomic_fetch_or(in->msg.arg[1] ? &o->deliver_tree : &o->deliver_leader,
 		    UINT64_C(1) << (signo - 1));
+	atomic_fetch_add(&o->delivers, 1);
 }
 
 static void

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,17 @@ void
 rundir_name(char name[RUNDIR_NAMES], struct stat_key key)
 {
 	snprintf(name, RUNDIR_NAMES, "%" PRIu64 "-%" PRIu32, key.task, key.run);
+}
+
+struct stat_key
+rundir_of_task(const char *runtime_dir, struct stat_key key)
+{
+	struct stat_key task = {.task = key.task};
+	char name[RUNDIR_NAMES], path[PATH_MAX];
+
+	rundir_name(name, task);
+	snprintf(path, sizeof path, "%s/" WIRE_TASKS "/%s", runtime_dir, name);
+	return access(path, F_OK) == 0 ? task : key;
 }
 
 static int

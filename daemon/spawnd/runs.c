@@ -21,8 +21,8 @@ undertake(struct spawnd *sd, uint32_t slot)
 	slot_keeper_fill(sd, slot, atomic_load(&s->keeper), &k);
 	rundir_name(name, sd->index.key[slot]);
 	snprintf(env_id, sizeof env_id, "TASKCTL_ID=%" PRIu64, sd->index.key[slot].task);
-	snprintf(env_dir, sizeof env_dir, "TASKCTL_DIR=%s/" WIRE_TASKS "/%s", sd->opts->runtime_dir,
-	    name);
+	snprintf(env_dir, sizeof env_dir, "NOTIFY_SOCKET=%s/" WIRE_TASKS "/%s/notify",
+	    sd->opts->runtime_dir, name);
 	pid = fork();
 	if (pid == 0)
 		undertaker_run(&k, env_id, env_dir);

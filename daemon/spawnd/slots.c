@@ -38,6 +38,7 @@ slot_claim(struct spawnd *sd, struct stat_key key, uint64_t *claim)
 	atomic_store(&s->forgotten, 0);
 	atomic_store(&s->keeper, *claim);
 	memset(&s->orders, 0, sizeof s->orders);
+	atomic_store(&s->delivered, 0);
 	memset(s->cgroup_dir, 0, sizeof s->cgroup_dir);
 	memset(s->cgroup_path, 0, sizeof s->cgroup_path);
 	if (sd->pool_count > 0) {

@@ -42,14 +42,16 @@ is_ours(const char *entry)
 static void
 add_our_env(struct request *rq, const char *runtime_dir, struct stat_key key, uint32_t at)
 {
-	char name[RUNDIR_NAMES];
+	char name[RUNDIR_NAMES], own[RUNDIR_NAMES];
 
-	rundir_name(name, key);
+	/* A hook finds what its task has left; its notify socket is its own. */
+	rundir_name(own, key);
+	rundir_name(name, rundir_of_task(runtime_dir, key));
 	snprintf(rq->dir, sizeof rq->dir, "TASKCTL_DIR=%s/" WIRE_TASKS "/%s", runtime_dir, name);
 	snprintf(rq->cancel_file, sizeof rq->cancel_file,
 	    "TASKCTL_CANCEL_FILE=%s/" WIRE_TASKS "/%s/cancel.json", runtime_dir, name);
 	snprintf(rq->notify, sizeof rq->notify, "NOTIFY_SOCKET=%s/" WIRE_TASKS "/%s/notify",
-	    runtime_dir, name);
+	    runtime_dir, own);
 	rq->env[at++] = rq->dir;
 	rq->env[at++] = rq->cancel_file;
 	rq->env[at++] = rq->notify;

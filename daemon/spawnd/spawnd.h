@@ -134,6 +134,8 @@ void greeting_read(struct spawnd *sd, int fd);
 /* rundir.c: private directories of runs */
 void rundir_name(char name[RUNDIR_NAMES], struct stat_key key);
 /* Makes the directory with a bound notify socket in it; returns the socket or -errno. */
+/* Whose directory a run is told of: its task's own run's, or, after a reboot, its own. */
+struct stat_key rundir_of_task(const char *runtime_dir, struct stat_key key);
 int rundir_make(struct spawnd *sd, struct stat_key key);
 /* Replaces a file in it; both names are fixed. -errno where that failed. */
 int rundir_write(

@@ -352,7 +352,7 @@ class Inherited(harness.Case):
                            "assert os.path.dirname(os.environ['TASKCTL_CANCEL_FILE']) == d\n"
                            "assert not os.path.exists(os.environ['TASKCTL_CANCEL_FILE'])\n"
                            "open(d + '/mine', 'w').close()\nout(d)")
-        self.assertFalse(os.path.exists(text.strip()), "gone after the task")
+        wait_until(lambda: not os.path.exists(text.strip()), what="the directory to go")
 
     def test_socket_is_usable(self):
         self.assertEqual(self.inside("out(os.environ['TASKCTL_SOCKET'])").strip(), self.d.socket)
