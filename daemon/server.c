@@ -306,7 +306,7 @@ settle(struct server *s)
 static bool
 is_busy(const struct server *s)
 {
-	return conns_busy(s->conns) || cmds_busy(s->cmds);
+	return conns_busy(s->conns) || cmds_busy(s->cmds) || !runner_is_quiet(s->runner);
 }
 
 static void

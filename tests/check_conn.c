@@ -60,7 +60,7 @@ static void
 on_drained(void *ctx, struct conn *c)
 {
 	(void)ctx;
-	ck_assert(conn_has_room(c));
+	ck_assert(conn_has_room(c, 0));
 	ndrained++;
 }
 
@@ -461,7 +461,7 @@ START_TEST(output_fills_up_and_drains)
 
 	memset(block, 'o', sizeof(block));
 	begin(&known);
-	while (conn_has_room(conn) && sent < 64 * 1024 * 1024) { /* the kernel takes some, too */
+	while (conn_has_room(conn, 0) && sent < 64 * 1024 * 1024) { /* the kernel takes some, too */
 		conn_send(conn, block, sizeof(block));
 		sent += sizeof(block);
 		conns_flush(conns);
@@ -512,7 +512,7 @@ START_TEST(send_on_a_closed_connection)
 	conn_close(c);
 	conn_close(c);
 	ck_assert_uint_eq(nclosed, 1);
-	ck_assert(conn_is_closed(c) && !conn_has_room(c));
+	ck_assert(conn_is_closed(c) && !conn_has_room(c, 0));
 	conn_send(c, "x", 1); /* it is there until conns_reap() */
 	conn_finish(c);
 	conn_hang_up(c);

@@ -205,8 +205,8 @@ START_TEST(forgotten_with_their_task)
 	events_emit_take(ev, EVENT_ENDED, 2, NULL);
 	ck_assert_int_eq(events_write(ev), 0);
 	store_rollback(store);
-	events_forget(ev, 1); /* it never came to be */
-	events_forget(ev, 99);
+	events_forget(ev, 1, 0); /* it never came to be */
+	events_forget(ev, 99, 0);
 	ck_assert_int_eq(commit(), 0);
 	ck_assert_uint_eq(r->n, 2);
 	ck_assert(r->seq[0] == 1 && r->seq[1] == 2); /* no gap where the others were */

@@ -10,6 +10,7 @@
 #include "json.h"
 #include "rules.h"
 #include "task.h"
+#include "utf8.h"
 #include "util.h"
 #include "value.h"
 
@@ -18,6 +19,15 @@
 #define LABELS_MAX 64
 #define LABEL_MAX  256
 #define SHELL_MAX  (128 * 1024)
+
+/* What was too long must not end inside a character. */
+static void
+cut_whole(char *s)
+{
+	size_t len = strlen(s);
+
+	s[len - utf8_incomplete_tail(s, len)] = '\0';
+}
 
 bool
 args_blame(struct args_error *e, const char *path, const char *fmt, ...)
@@ -29,6 +39,8 @@ args_blame(struct args_error *e, const char *path, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e->why, sizeof(e->why), fmt, ap);
 	va_end(ap);
+	cut_whole(e->path);
+	cut_whole(e->why);
 	return false;
 }
 

@@ -16,7 +16,7 @@
 #include "proto.h"
 
 #define ARGS_PATH_MAX 256
-#define ARGS_WHY_MAX  256
+#define ARGS_WHY_MAX  640
 
 /* Who is to blame, and why; filled by the first check that fails. */
 struct args_error {

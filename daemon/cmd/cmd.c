@@ -581,7 +581,7 @@ dump_reply(struct request *rq, struct strbuf *line)
 		strbuf_adds(line, "}\n");
 		return;
 	}
-	if (rq->not_durable)
+	if (rq->not_durable && json_is_true(json_object_get(rq->reply, "ok")))
 		json_set_bool(rq->reply, "durable", false);
 	if (rq->rid != NULL)
 		jx_set(rq->reply, "rid", json_incref(rq->rid));

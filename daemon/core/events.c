@@ -15,15 +15,17 @@
 struct pending {
 	TAILQ_ENTRY(pending) link;
 	uint64_t seq, task;
-	json_t *body; /* owned, without its number */
-	char *text;   /* owned; NULL before it is written */
+	uint64_t number; /* of all that were emitted */
+	json_t *body;    /* owned, without its number */
+	char *text;      /* owned; NULL before it is written */
 };
 
 struct events {
 	struct store *store; /* borrowed */
 	TAILQ_HEAD(, pending) pending;
 	TAILQ_HEAD(, subscriber) subscribers;
-	uint64_t newest; /* committed */
+	struct subscriber *next; /* to be told, while one is told */
+	uint64_t newest;         /* committed */
 	uint64_t keep, total, pruned_at;
 };
 
@@ -74,7 +76,7 @@ events_emit_take(struct events *ev, enum event_kind kind, uint64_t task, json_t 
 	if (members != NULL && json_object_update_new(p->body, members) != 0)
 		die_oom();
 	TAILQ_INSERT_TAIL(&ev->pending, p, link);
-	ev->total++;
+	p->number = ++ev->total;
 }
 
 static int
@@ -97,7 +99,7 @@ events_write(struct events *ev)
 	struct pending *p;
 	int r = 0;
 
-	TAILQ_FOREACH(p, &ev->pending, link)
+	TAILQ_FOREACH (p, &ev->pending, link)
 		if ((r = write_one(ev, p, ++seq)) < 0)
 			return r;
 	if (seq > ev->pruned_at + PRUNE_EVERY) {
@@ -110,10 +112,10 @@ events_write(struct events *ev)
 static void
 publish(struct events *ev, const struct pending *p)
 {
-	struct subscriber *s, *next;
+	struct subscriber *s;
 
-	for (s = TAILQ_FIRST(&ev->subscribers); s != NULL; s = next) {
-		next = TAILQ_NEXT(s, link);
+	for (s = TAILQ_FIRST(&ev->subscribers); s != NULL; s = ev->next) {
+		ev->next = TAILQ_NEXT(s, link);
 		s->publish(s, p->seq, p->task, p->text);
 	}
 }
@@ -131,13 +133,13 @@ events_committed(struct events *ev)
 }
 
 void
-events_forget(struct events *ev, uint64_t task)
+events_forget(struct events *ev, uint64_t task, uint64_t since)
 {
 	struct pending *p, *next;
 
 	for (p = TAILQ_FIRST(&ev->pending); p != NULL; p = next) {
 		next = TAILQ_NEXT(p, link);
-		if (p->task == task)
+		if (p->task == task && p->number > since)
 			drop(ev, p);
 	}
 }
@@ -151,6 +153,8 @@ events_subscribe(struct events *ev, struct subscriber *s)
 void
 events_unsubscribe(struct events *ev, struct subscriber *s)
 {
+	if (ev->next == s)
+		ev->next = TAILQ_NEXT(s, link);
 	TAILQ_REMOVE(&ev->subscribers, s, link);
 }
 

@@ -33,13 +33,18 @@ int events_write(struct events *ev);
 /* The transaction was committed: publish. */
 void events_committed(struct events *ev);
 /* (If it was not, they are numbered and written anew with the next one.) */
-/* Forget what was emitted, but not committed, about a task that never came to be. */
-void events_forget(struct events *ev, uint64_t task);
+/*
+ * Forget what was emitted, but not committed, about a task, since events_total() was `since`: it did not
+ * come to be.
+ */
+void events_forget(struct events *ev, uint64_t task, uint64_t since);
 
+/* From the next event on; the subscriber stays the caller's, and must leave before it is freed. */
 void events_subscribe(struct events *ev, struct subscriber *s);
+/* May be called from inside a publish callback, for any subscriber. */
 void events_unsubscribe(struct events *ev, struct subscriber *s);
 
 uint64_t events_newest(const struct events *ev); /* number of the newest published event */
-uint64_t events_total(const struct events *ev);	 /* emitted since this process started */
+uint64_t events_total(const struct events *ev);  /* emitted since this process started */
 
 #endif

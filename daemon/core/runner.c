@@ -220,6 +220,15 @@ runner_rearm(struct runner *r, struct task *t)
 	timers_set(&r->timers, &t->run->timer, at);
 }
 
+/* What a commit that fails can take back: see runner_command.c. */
+static bool
+is_command(enum rules_event event)
+{
+	return event == EV_RELEASE || event == EV_UNCANCEL || event == EV_SHIELD ||
+	       event == EV_SHIELD_MOVED || event == EV_UNSHIELD || event == EV_DEADLINE_SET ||
+	       event == EV_SPAWN || event == EV_SIGNALLED; /* what they lead to in the same turn */
+}
+
 struct rules_verdict
 runner_step(struct runner *r, struct task *t, enum rules_event event, const struct rules_input *in)
 {
@@ -227,6 +236,8 @@ runner_step(struct runner *r, struct task *t, enum rules_event event, const stru
 	int64_t deadline = t->facts.deadline;
 	struct rules_verdict v = rules_step(&t->facts, event, in, task_set_state, t);
 
+	if (t->run != NULL && t->run->undo != NULL && !is_command(event))
+		t->run->undo->pointless = true; /* more than commands has happened to it */
 	if (t->set == NULL || v.error != ERR_NONE)
 		return v;
 	if (t->facts.deadline != deadline)
@@ -357,6 +368,7 @@ prepare(struct runner *r, struct run *run)
 	struct task *t = run->t;
 	unsigned due = run->due;
 
+	run->due = 0;
 	if ((due & DUE_SPAWN) && t->facts.state == TASK_PENDING) {
 		t->spawn_sent = true;
 		runner_step(r, t, EV_SPAWN, &in);
@@ -367,13 +379,13 @@ prepare(struct runner *r, struct run *run)
 		runner_begin_hook(r, t);
 	if (due & DUE_END)
 		prepare_end(r, t);
-	run->committed |= run->due;
-	run->due = 0;
+	run->committed |= due;
 }
 
 /*
  * Signals go out before the commit: a cancel must work without a disk, anyway, and a sync takes ten
  * times as long as a signal. (Whoever asked has no answer yet: if we die in between, he asks again.)
+ * Only what a command of this turn brought about that would be undone if the commit fails waits for it.
  */
 static void
 send_signals(struct runner *r, struct run *run)
@@ -386,6 +398,7 @@ send_signals(struct runner *r, struct run *run)
 		run->t->frozen = false;
 		spawner_kill(r->spawner, key);
 	}
+	run->committed &= ~(unsigned)(DUE_SIGNAL | DUE_KILL);
 }
 
 /* -- the commit -- */
@@ -447,7 +460,10 @@ restore(struct run *run)
 	task_set_state(t, facts.state);
 	t->facts = facts;
 	t->deadline_wall_ms = u->deadline_wall_ms;
-	run->committed &= ~(unsigned)DUE_SPAWN;
+	t->signal_sent = u->signal_sent;
+	run->committed = 0;
+	events_forget(run->r->opts.events, t->id, u->events);
+	runner_forget_text(t);
 	runner_rearm(run->r, t);
 }
 
@@ -460,11 +476,37 @@ never_was(struct runner *r, struct task *t)
 		wait_close(w, false);
 		w->answer(w, WAIT_CANCELLED, NULL);
 	}
-	events_forget(r->opts.events, t->id);
+	events_forget(r->opts.events, t->id, 0);
 	outlog_remove(r->opts.outputs, t->out.file);
 	if (t->separate)
 		outlog_remove(r->opts.outputs, t->err.file);
 	let_go(r, t);
+}
+
+/* Without a trace on the disk nothing is executed: it is tried again when the store is. */
+static void
+not_started(struct run *run)
+{
+	if ((run->committed & DUE_SPAWN) == 0)
+		return;
+	run->committed &= ~(unsigned)DUE_SPAWN;
+	if (run->t->facts.state == TASK_STARTING)
+		task_set_state(run->t, TASK_PENDING);
+}
+
+/* Files of tasks that were removed in this turn. */
+static void
+drop_removals(struct runner *r)
+{
+	r->nremoved = 0;
+}
+
+static void
+remove_files(struct runner *r)
+{
+	for (size_t i = 0; i < r->nremoved; i++)
+		outlog_remove(r->opts.outputs, r->removed[i]);
+	r->nremoved = 0;
 }
 
 /* The commit failed: what was to be started was not; what cannot wait goes on all the same. */
@@ -490,6 +532,9 @@ not_committed(struct runner *r, int error)
 		if (t->fresh)
 			never_was(r, t);
 	}
+	TAILQ_FOREACH (run, &r->due, due_link)
+		not_started(run);
+	drop_removals(r);
 }
 
 /* -- after it -- */
@@ -578,36 +623,47 @@ forget_runs(struct runner *r)
 	}
 }
 
+static int
+commit_turn(struct runner *r)
+{
+	int error;
+
+	if (!r->urgent)
+		return 0; /* nothing that cannot wait: what is dirty stays so */
+	error = commit(r);
+	r->urgent = r->soon = false;
+	r->soon_at = CLOCK_NONE;
+	if (error < 0)
+		not_committed(r, error);
+	else
+		committed(r);
+	return error;
+}
+
 /* One round of prepare, commit, act. */
 static int
 settle_once(struct runner *r)
 {
 	struct run_list now = TAILQ_HEAD_INITIALIZER(now);
 	struct run *run;
-	int error = 0;
+	int error;
 
 	for (run = TAILQ_FIRST(&r->due); run != NULL; run = TAILQ_NEXT(run, due_link)) {
 		prepare(r, run);
-		send_signals(r, run);
+		if (run->undo == NULL || run->undo->pointless)
+			send_signals(r, run);
 	}
-	if (r->urgent)
-		error = commit(r);
-	if (r->urgent) {
-		r->soon = false;
-		r->soon_at = CLOCK_NONE;
-	}
-	r->urgent = false;
-	if (error < 0)
-		not_committed(r, error);
-	else
-		committed(r);
+	error = commit_turn(r);
 	TAILQ_CONCAT(&now, &r->due, due_link);
 	while ((run = TAILQ_FIRST(&now)) != NULL) {
 		TAILQ_REMOVE(&now, run, due_link);
 		run->in_due = false;
+		runner_due(r, run->t, run->due); /* what became due since, for the next round */
+		send_signals(r, run);
 		act(r, run);
 	}
 	forget_runs(r);
+	remove_files(r);
 	runner_send_answers(r);
 	close_barriers(r, false);
 	return error;
@@ -648,8 +704,12 @@ runner_storage(struct runner *r)
 
 	if (r->storage == 0)
 		return 0;
+	if (store_is_dirty(r->opts.store))
+		return r->storage; /* part of this turn is written already */
 	if ((error = store_probe(r->opts.store)) < 0)
 		return error;
+	log_info("The store takes writes again.");
+	r->storage = 0;
 	r->urgent = true; /* what could not be written before follows with this turn */
 	return 0;
 }
@@ -683,6 +743,9 @@ on_storage_timer(struct timer *timer, int64_t now)
 	for (unsigned s = TASK_DONE; s < TASK_NSTATES; s++)
 		TAILQ_FOREACH (t, &r->tasks.by_state[s], by_state)
 			runner_due(r, t, DUE_END);
+	TAILQ_FOREACH (t, &r->tasks.by_state[TASK_PENDING], by_state)
+		if (!t->facts.held)
+			runner_due(r, t, DUE_SPAWN);
 }
 
 bool
@@ -765,6 +828,7 @@ runner_free(struct runner *r)
 	spawner_free(r->spawner);
 	boot_timer_free(r->clock);
 	timers_release(&r->timers);
+	free(r->removed);
 	for (char **e = r->env; e != NULL && *e != NULL; e++)
 		free(*e);
 	free(r->env);

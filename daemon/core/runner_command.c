@@ -42,6 +42,8 @@ keep_undo(struct runner *r, struct task *t)
 	u = xcalloc(1, sizeof(*u));
 	u->facts = t->facts;
 	u->deadline_wall_ms = t->deadline_wall_ms;
+	u->signal_sent = t->signal_sent;
+	u->events = events_total(r->opts.events);
 	copy_holders(u, t);
 	t->run->undo = u;
 	TAILQ_INSERT_TAIL(&r->undo, t->run, undo_link);
@@ -152,7 +154,9 @@ runner_start(struct runner *r, const struct runner_start *start, struct task **r
 	if (error != -ENOENT)
 		return error;
 	t = make_task(r, start);
+	run_new(r, t);
 	if ((error = runner_take_outputs(r, t)) < 0) {
+		run_free(t->run);
 		task_free(t);
 		return error;
 	}
@@ -173,8 +177,8 @@ runner_release(struct runner *r, struct task *t, int *error)
 	struct rules_input in = {.now = clock_boot_ns()};
 
 	*error = 0;
-	if (t->facts.state == TASK_PENDING && t->run != NULL && t->run->out_fd < 0)
-		*error = runner_take_outputs(r, t);
+	if (t->facts.state == TASK_PENDING && t->run != NULL)
+		*error = runner_open_outputs(r, t);
 	if (*error < 0)
 		return (struct rules_verdict){.error = ERR_OVERLOADED};
 	keep_undo(r, t);
@@ -411,6 +415,15 @@ runner_freeze(struct runner *r, struct task *t, bool freeze)
 	return 0;
 }
 
+static void
+remove_later(struct runner *r, uint64_t file)
+{
+	if (file == 0)
+		return;
+	r->removed = xrealloc(r->removed, (r->nremoved + 1) * sizeof(*r->removed));
+	r->removed[r->nremoved++] = file;
+}
+
 int
 runner_remove(struct runner *r, uint64_t id)
 {
@@ -421,9 +434,8 @@ runner_remove(struct runner *r, uint64_t id)
 		return error;
 	if ((error = store_remove_task(r->opts.store, id)) == 0) {
 		r->urgent = true;
-		outlog_remove(r->opts.outputs, t->out.file);
-		if (t->separate)
-			outlog_remove(r->opts.outputs, t->err.file);
+		remove_later(r, t->out.file);
+		remove_later(r, t->err.file);
 	}
 	task_free(t);
 	return error;

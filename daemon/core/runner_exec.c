@@ -227,22 +227,22 @@ stdin_of(const struct task *t, int *fd)
 int
 runner_take_outputs(struct runner *r, struct task *t)
 {
-	struct run *run = t->run != NULL ? t->run : run_new(r, t);
+	struct run *run = t->run;
 	int error = outlog_take(r->opts.outputs, &t->out.file, &run->out_fd);
 
-	if (error == 0 && t->separate)
-		error = outlog_take(r->opts.outputs, &t->err.file, &run->err_fd);
+	if (error < 0 || !t->separate)
+		return error;
+	error = outlog_take(r->opts.outputs, &t->err.file, &run->err_fd);
 	if (error < 0) {
-		if (run->out_fd >= 0)
-			outlog_remove(r->opts.outputs, t->out.file);
-		run_free(run);
+		close_fd(&run->out_fd);
+		outlog_remove(r->opts.outputs, t->out.file);
+		t->out.file = 0;
 	}
 	return error;
 }
 
-/* Descriptors of output files that were made earlier. */
-static int
-reopen_outputs(struct runner *r, struct task *t)
+int
+runner_open_outputs(struct runner *r, struct task *t)
 {
 	struct run *run = t->run;
 
@@ -312,7 +312,7 @@ runner_send_start(struct runner *r, struct task *t)
 
 	if (t->facts.state != TASK_STARTING)
 		return;
-	if ((error = reopen_outputs(r, t)) == 0)
+	if ((error = runner_open_outputs(r, t)) == 0)
 		error = start(r, t);
 	if (error == -EAGAIN)
 		return; /* taskspawnd is away: when it is back */
@@ -372,7 +372,7 @@ start_hook(struct runner *r, struct task *t, const struct task_hook *h, const js
 	spec.umask = umask_of(r, t);
 	spec.stdin_fd = -1;
 	spec.title = task_hook_name(h->kind);
-	if ((error = reopen_outputs(r, t)) < 0)
+	if ((error = runner_open_outputs(r, t)) < 0)
 		log_warn("task %llu: the output of hook %s is lost: %s", (unsigned long long)t->id,
 		    spec.title, strerror(-error));
 	spec.stdout_fd = t->run->out_fd;

@@ -12,6 +12,8 @@ void
 runner_poll(struct runner *r)
 {
 	spawner_poll(r->spawner);
+	if (r->soon)
+		r->urgent = true; /* a command must find kept what it may be told */
 }
 
 bool

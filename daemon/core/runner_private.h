@@ -34,6 +34,8 @@ enum due {
 struct undo {
 	struct rules_facts facts;
 	int64_t deadline_wall_ms;
+	bool signal_sent;
+	uint64_t events; /* how many there had been */
 	TAILQ_HEAD(, task_holder) holders;
 	bool pointless; /* a cancel or kill came, too: that is not undone */
 };
@@ -91,6 +93,8 @@ struct runner {
 	TAILQ_HEAD(, barrier) barriers;
 	TAILQ_HEAD(, task) dirty;
 	uint64_t next_id;
+	uint64_t *removed; /* owned: output files to be removed after the commit */
+	size_t nremoved;
 	int storage; /* -errno of the last commit, 0: it went well */
 	struct timer storage_timer;
 	uint64_t turn; /* counts; 0 is the recovery */
@@ -120,7 +124,10 @@ void runner_emit(struct runner *r, enum event_kind kind, const struct task *t, j
 bool runner_touch(struct runner *r, struct task *t);
 
 /* runner_exec.c: building and sending what is to be executed */
+/* New output files for a task that has its run; 0 or -errno, then none are taken. */
 int runner_take_outputs(struct runner *r, struct task *t);
+/* Descriptors of its files, new ones if it has none yet. */
+int runner_open_outputs(struct runner *r, struct task *t);
 void runner_send_start(struct runner *r, struct task *t);
 void runner_begin_hook(struct runner *r, struct task *t); /* before the commit */
 void runner_send_hook(struct runner *r, struct task *t);  /* after it */

@@ -122,6 +122,7 @@ resume_after_reboot(struct runner *r, struct task *t)
 {
 	struct rules_input in = {.now = clock_boot_ns()};
 
+	free(t->unkillable);
 	t->unkillable = NULL;
 	if (rules_has_leader(t->facts.state)) {
 		runner_lost(r, t, "the machine was restarted while it ran");

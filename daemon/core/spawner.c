@@ -262,8 +262,8 @@ read_message(struct spawner *sp)
 	struct wire_in in;
 	int r = wire_recv(sp->sock, &in, sp->in);
 
-	if (r != 1 && r != -EMFILE) /* without its descriptor a message still tells of the run */
-		return r;
+	if (r != 1)
+		return r; /* also without its descriptor (-EMFILE): a new connection brings it again */
 	r = handle(sp, &in);
 	wire_in_release(&in);
 	return r < 0 ? r : 1;

@@ -118,5 +118,5 @@ spawner_leader_gone(const struct spawner *sp, struct run_key key)
 
 	if (!read_key(sp, key, &rec) || rec.phase == STAT_STARTING)
 		return false;
-	return rec.phase != STAT_RUNNING || !proc_is(rec.leader, rec.leader_start);
+	return rec.phase != STAT_RUNNING || proc_gone(rec.leader, rec.leader_start);
 }

@@ -170,18 +170,25 @@ log_hook(void *ctx, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
+/* Of a database that is new. */
 static int
 make_schema(struct store *st)
 {
-	char *sql = xasprintf("BEGIN IMMEDIATE;%s PRAGMA application_id=%d;"
-			      "PRAGMA user_version=%d; COMMIT",
-	    schema, APPLICATION_ID, SCHEMA_VERSION);
-	int r = execute(st, sql);
+	int64_t tables = 0;
+	char *sql;
+	int r = scalar(st, "SELECT count(*) FROM sqlite_master", &tables);
 
+	if (r < 0 || tables > 0)
+		return r;
+	sql = xasprintf("BEGIN IMMEDIATE;%s PRAGMA application_id=%d;"
+			"PRAGMA user_version=%d; COMMIT",
+	    schema, APPLICATION_ID, SCHEMA_VERSION);
+	r = execute(st, sql);
 	free(sql);
 	return r;
 }
 
+/* Before anything is written: the file may be another program's. */
 static int
 check_version(struct store *st, char **why)
 {
@@ -192,8 +199,8 @@ check_version(struct store *st, char **why)
 	    (r = scalar(st, "PRAGMA application_id", &application)) < 0 ||
 	    (r = scalar(st, "SELECT count(*) FROM sqlite_master", &tables)) < 0)
 		return r;
-	if (tables == 0)
-		return make_schema(st);
+	if (tables == 0 && version == 0)
+		return 0;
 	if (application != APPLICATION_ID) {
 		*why = xstrdup("it is a database of another program; choose another state "
 			       "directory, or move the file away");
@@ -297,9 +304,10 @@ set_up(struct store *st, const char *path, char **why)
 		return store_errno(st, rc);
 	sqlite3_extended_result_codes(st->db, 1);
 	sqlite3_busy_timeout(st->db, 5000);
-	if ((r = execute(st, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+	if ((r = check_version(st, why)) < 0 ||
+	    (r = execute(st, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 			     "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192")) < 0 ||
-	    (r = check_version(st, why)) < 0 || (r = read_boot(st, why)) < 0 ||
+	    (r = make_schema(st)) < 0 || (r = read_boot(st, why)) < 0 ||
 	    (r = read_counters(st)) < 0)
 		return r;
 	lengthen_log(st, path);

@@ -14,9 +14,9 @@
 
 #include "util.h"
 
-#define PAGES_BEFORE_CHECKPOINT 1000  /* new ones since the last */
-#define PAGES_AT_MOST           16384 /* then writers wait until the log begins anew */
-#define RETRY_S                 1     /* after one that did not get to the end of the log */
+#define PAGES_BEFORE_CHECKPOINT 1000 /* new ones since the last */
+#define PAGES_AT_MOST           4096 /* then writers wait until the log begins anew */
+#define RETRY_S                 1    /* after one that did not get to the end of the log */
 
 struct checkpointer {
 	pthread_t thread;

@@ -11,7 +11,7 @@
 void
 timers_init(struct timers *ts)
 {
-	*ts = (struct timers){0};
+	*ts = (struct timers){.running = CLOCK_NONE};
 }
 
 void
@@ -69,6 +69,8 @@ take_off(struct timers *ts, struct timer *t)
 void
 timers_set(struct timers *ts, struct timer *t, int64_t at)
 {
+	if (ts->running != CLOCK_NONE && at <= ts->running)
+		at = ts->running + 1; /* not in circles: it is due with the next call */
 	if (t->place != 0 && t->at == at)
 		return;
 	if (t->place != 0)
@@ -89,16 +91,15 @@ timers_next(const struct timers *ts)
 	return ts->n > 0 ? ts->heap[1]->at : CLOCK_NONE;
 }
 
-/* What is due is counted first: a timer that is set anew to the past is not run in circles. */
 void
 timers_run(struct timers *ts, int64_t now)
 {
-	size_t left = ts->n;
-
-	while (left-- > 0 && ts->n > 0 && ts->heap[1]->at <= now) {
+	ts->running = now;
+	while (ts->n > 0 && ts->heap[1]->at <= now) {
 		struct timer *t = ts->heap[1];
 
 		take_off(ts, t);
 		t->cb(t, now);
 	}
+	ts->running = CLOCK_NONE;
 }

@@ -22,6 +22,7 @@ struct timer {
 struct timers {
 	struct timer **heap; /* owned array of borrowed timers; heap[0] is not used */
 	size_t n, cap;
+	int64_t running; /* timers_run() runs as of this time; CLOCK_NONE: it does not */
 };
 
 void timers_init(struct timers *ts);

@@ -7,6 +7,7 @@
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "line.h"
@@ -29,6 +30,8 @@ struct conn {
 	bool hanging_up; /* does not wait for answers */
 	bool deaf;       /* what still comes is thrown away */
 	bool paused;     /* reading is, until lines have been taken */
+	bool mute;       /* nobody reads any more: what is sent is thrown away */
+	bool lingering;  /* all is sent, our end is shut */
 	bool closed;     /* waits to be freed */
 	bool in_ready, in_flush, in_half, was_full;
 };
@@ -54,6 +57,20 @@ is_gone(const struct conn *c)
 	return cb->gone != NULL && cb->gone(cb->gone_ctx, bufferevent_getfd(c->bev));
 }
 
+/* Look at it once a second, from the next on. */
+static void
+look_later(struct conn *c)
+{
+	const struct timeval second = {.tv_sec = 1};
+
+	if (c->in_half)
+		return;
+	c->in_half = true;
+	TAILQ_INSERT_TAIL(&c->cs->half, c, half_link);
+	if (!evtimer_pending(c->cs->look, NULL))
+		evtimer_add(c->cs->look, &second);
+}
+
 /* Nobody reads what half-closed connections are owed any more? */
 static void
 on_look(evutil_socket_t fd, short what, void *ctx)
@@ -66,7 +83,7 @@ on_look(evutil_socket_t fd, short what, void *ctx)
 	(void)what;
 	for (c = TAILQ_FIRST(&cs->half); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, half_link);
-		if (is_gone(c))
+		if (c->lingering || is_gone(c))
 			conn_close(c);
 	}
 	if (!TAILQ_EMPTY(&cs->half))
@@ -77,18 +94,13 @@ on_look(evutil_socket_t fd, short what, void *ctx)
 static void
 half_closed(struct conn *c)
 {
-	const struct timeval second = {.tv_sec = 1};
-
-	if (is_gone(c)) {
+	if (c->mute || c->lingering || is_gone(c)) {
 		conn_close(c);
 		return;
 	}
 	conn_finish(c);
-	if (c->owed == 0 || c->in_half || c->closed)
-		return;
-	c->in_half = true;
-	TAILQ_INSERT_TAIL(&c->cs->half, c, half_link);
-	evtimer_add(c->cs->look, &second);
+	if (c->owed > 0 && !c->closed)
+		look_later(c);
 }
 
 struct conns *
@@ -169,6 +181,26 @@ read_on(struct conn *c)
 	bufferevent_enable(c->bev, EV_READ);
 }
 
+/*
+ * All is answered and sent. If the other end may still be sending, closing now would make the kernel
+ * take back what it has not read yet: our end is shut, and what comes is thrown away for a while.
+ */
+static void
+sent_all(struct conn *c)
+{
+	if (c->eof || c->mute || !c->hanging_up) {
+		conn_close(c);
+		return;
+	}
+	if (c->lingering)
+		return;
+	c->lingering = true;
+	c->deaf = true;
+	shutdown(bufferevent_getfd(c->bev), SHUT_WR);
+	bufferevent_enable(c->bev, EV_READ);
+	look_later(c);
+}
+
 /* The output has fallen to its low-water mark. */
 static void
 on_write(struct bufferevent *bev, void *ctx)
@@ -179,7 +211,7 @@ on_write(struct bufferevent *bev, void *ctx)
 	if (c->closed)
 		return;
 	if (c->finishing && (c->owed == 0 || c->hanging_up) && unsent(c) == 0) {
-		conn_close(c);
+		sent_all(c);
 		return;
 	}
 	if (c->was_full && unsent(c) <= c->cs->limits.output_high / 2) {
@@ -195,12 +227,15 @@ on_event(struct bufferevent *bev, short what, void *ctx)
 	struct conn *c = ctx;
 
 	(void)bev;
-	if ((what & BEV_EVENT_EOF) && (what & BEV_EVENT_READING)) {
+	/* What was sent before the other end went away is carried out all the same. */
+	if (what & BEV_EVENT_READING)
 		c->eof = true;
-		make_ready(c);
-	} else if (what & (BEV_EVENT_ERROR | BEV_EVENT_EOF)) {
-		conn_close(c);
+	if (what & BEV_EVENT_ERROR) {
+		c->mute = true;
+		evbuffer_drain(bufferevent_get_output(c->bev), unsent(c));
+		bufferevent_disable(c->bev, EV_WRITE);
 	}
+	make_ready(c);
 }
 
 struct conn *
@@ -290,10 +325,11 @@ run_conn(struct conn *c)
 	if (c->closed)
 		return false;
 	line_done(&c->reader, in);
-	if (c->deaf)
+	if (c->deaf || (c->finishing && !c->eof))
 		evbuffer_drain(in, evbuffer_get_length(in));
 	read_on(c);
-	if (c->eof && !c->finishing && line_pending(&c->reader, in) == 0)
+	if (c->eof && (!c->finishing || c->lingering || c->mute) &&
+	    line_pending(&c->reader, in) == 0)
 		half_closed(c);
 	return takes_lines(c) && line_pending(&c->reader, in) > 0 &&
 	       evbuffer_get_length(in) > c->reader.scanned;
@@ -343,7 +379,7 @@ want_flush(struct conn *c)
 void
 conn_send(struct conn *c, const void *data, size_t len)
 {
-	if (c->closed)
+	if (c->closed || c->mute)
 		return;
 	if (evbuffer_add(bufferevent_get_output(c->bev), data, len) != 0)
 		die_oom();
@@ -430,7 +466,6 @@ conn_finish(struct conn *c)
 	if (c->closed)
 		return;
 	c->finishing = true;
-	bufferevent_disable(c->bev, EV_READ);
 	want_flush(c);
 }
 

@@ -162,6 +162,17 @@ proc_is(pid_t pid, uint64_t start)
 	       !((st.state == 'Z' || st.state == 'X') && st.threads <= 1);
 }
 
+bool
+proc_gone(pid_t pid, uint64_t start)
+{
+	struct proc_stat st;
+	int r = proc_stat(pid, &st);
+
+	if (r < 0)
+		return r == -ENOENT || r == -ESRCH;
+	return st.start != start || ((st.state == 'Z' || st.state == 'X') && st.threads <= 1);
+}
+
 int
 proc_pidfd(pid_t pid, uint64_t start)
 {

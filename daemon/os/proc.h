@@ -35,6 +35,8 @@ int proc_open(pid_t pid);
 /* Reads a process's stat through proc_open()'s descriptor; -ESRCH once it was reaped. */
 int proc_stat_at(int procfd, struct proc_stat *ret);
 int proc_stat(pid_t pid, struct proc_stat *ret);
+/* It has ended, for certain: not if we cannot look. */
+bool proc_gone(pid_t pid, uint64_t start);
 /* True if the process is there, is no zombie and started at that time. */
 bool proc_is(pid_t pid, uint64_t start);
 /* A pidfd for a process that started at that time, else -errno. */
