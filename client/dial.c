@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -190,6 +191,30 @@ open_given(const char *host, struct strbuf *why)
 	return fd < 0 ? -1 : fd;
 }
 
+/* A directory that is ours: anybody may make one of that name in /tmp. */
+static bool
+is_own_dir(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid();
+}
+
+/* Where a user's taskctld puts its socket, as taskctld itself decides. */
+static char *
+user_socket(const char *runtime)
+{
+	char dir[48];
+
+	if (runtime != NULL && *runtime == '/')
+		return xasprintf("%s/taskctl/taskctl.sock", runtime);
+	snprintf(dir, sizeof(dir), "/run/user/%u", (unsigned)geteuid());
+	if (is_own_dir(dir))
+		return xasprintf("%s/taskctl/taskctl.sock", dir);
+	snprintf(dir, sizeof(dir), "/tmp/taskctl-%u", (unsigned)geteuid());
+	return is_own_dir(dir) ? xasprintf("%s/taskctl.sock", dir) : NULL;
+}
+
 int
 dial_open(const char *host, struct strbuf *why)
 {
@@ -200,11 +225,9 @@ dial_open(const char *host, struct strbuf *why)
 	host = configured(host);
 	if (host != NULL)
 		return open_given(host, why);
-	if (runtime != NULL && *runtime == '/') {
-		user = xasprintf("%s/taskctl/taskctl.sock", runtime);
+	if ((user = user_socket(runtime)) != NULL)
 		fd = connect_unix(user);
-		free(user);
-	}
+	free(user);
 	if (fd >= 0)
 		return fd;
 	err = -fd;

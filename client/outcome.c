@@ -185,7 +185,8 @@ add_after(const struct jv *task, const char *state, struct strbuf *out)
 	if (!outcome_time(task, "started", &from))
 		return;
 	if (strcmp(state, "timed_out") == 0 && outcome_time(task, "deadline", &to)) {
-		add_span(out, " after ", from, to);
+		/* Both times are rounded to a millisecond: 999 ms of them are a second. */
+		add_span(out, " after ", from, from + (to - from + 5) / 10 * 10);
 		return;
 	}
 	if (!outcome_time(task, "ended", &to))

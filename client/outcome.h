@@ -35,6 +35,7 @@ void outcome_shield(const struct jv *task, struct strbuf *out);
 /* A message: a string as it is, any other JSON as JSON. */
 void outcome_msg(const struct jv *msg, struct strbuf *out);
 
+/* Is it one of the terminal states? */
 bool outcome_ended(const char *state);
 
 /*

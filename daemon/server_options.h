@@ -10,7 +10,7 @@
 
 struct server_options {
 	struct config config; /* owned */
-	char *file;	      /* owned: the configuration file */
+	char *file;           /* owned: the configuration file */
 	bool file_given;      /* then it must be there */
 	bool default_tcp;     /* the listeners are not of the user's choosing */
 	bool check_only;
@@ -24,6 +24,7 @@ int server_options_read(struct server_options *o, int argc, char **argv);
 void server_options_release(struct server_options *o);
 
 /* Reads the file again into a new configuration with the same options. As above. */
-int server_options_reread(const struct server_options *o, int argc, char **argv, struct config *ret);
+int server_options_reread(
+    const struct server_options *o, int argc, char **argv, struct config *ret);
 
 #endif

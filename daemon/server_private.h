@@ -51,8 +51,9 @@ struct server {
 	bool detach;
 	unsigned stop_signals; /* SIGTERMs and SIGINTs so far */
 	json_t *stop_msg;      /* owned; NULL: none */
-	char *stop_by;	       /* owned */
+	char *stop_by;         /* owned */
 	int64_t kill_ns;       /* when patience ends */
+	int64_t alone_since;   /* without taskspawnd; 0: it is there */
 	bool ready;
 	uint32_t told_live; /* in the last STATUS= */
 	int64_t told_ns;

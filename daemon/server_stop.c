@@ -16,6 +16,7 @@
 #include "util.h"
 
 #define STOP_LOOK_S 5                              /* between two looks while stopping */
+#define ALONE_MAX   (10 * NS_PER_SEC)              /* of a stop without taskspawnd */
 #define STATUS_GAP  (1 * NS_PER_SEC)               /* STATUS= at most this often */
 #define EXTEND_TEXT "EXTEND_TIMEOUT_USEC=30000000" /* well beyond the next look */
 
@@ -86,6 +87,25 @@ look_after_killing(struct server *s)
 	runner_kill_all(s->runner, s->stop_msg, s->stop_by);
 }
 
+/* Without taskspawnd nothing can be ended, nor its end be learnt: whoever comes next will see to it. */
+static void
+give_up_without_spawner(struct server *s)
+{
+	int64_t now = clock_boot_ns();
+
+	if (s->phase != STOP_WAITING && s->phase != STOP_KILLING)
+		return;
+	if (runner_is_connected(s->runner))
+		s->alone_since = 0;
+	else if (s->alone_since == 0)
+		s->alone_since = now;
+	if (s->alone_since == 0 || now - s->alone_since < ALONE_MAX)
+		return;
+	log_error("taskspawnd does not come back; %u tasks are left to the next taskctld.",
+	    runner_live(s->runner));
+	s->phase = STOP_DONE;
+}
+
 void
 server_go_on_stopping(struct server *s)
 {
@@ -95,6 +115,7 @@ server_go_on_stopping(struct server *s)
 		begin_killing(s);
 	if (s->phase == STOP_KILLING)
 		look_after_killing(s);
+	give_up_without_spawner(s);
 	if ((s->phase == STOP_WAITING || s->phase == STOP_KILLING) && runner_live(s->runner) == 0 &&
 	    runner_is_quiet(s->runner))
 		s->phase = STOP_DONE;

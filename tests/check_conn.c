@@ -288,6 +288,16 @@ say_long(size_t len, const char *line_end)
 	free(text);
 }
 
+/* The other end goes: then the connection, which has waited for that, is closed. */
+static void
+leaves(void)
+{
+	close(peer);
+	peer = -1;
+	turns(2);
+	ck_assert_uint_eq(nclosed, 1);
+}
+
 START_TEST(length_of_a_line)
 {
 	begin(&known);
@@ -297,7 +307,8 @@ START_TEST(length_of_a_line)
 	ck_assert(nlines == 2 && ntoo_large == 0);
 	say_long(LINE_MAX_KNOWN + 1, "\n{}\n");
 	hears("long\n", true); /* told, then closed; what is behind it is not looked at */
-	ck_assert(nlines == 2 && ntoo_large == 1 && nclosed == 1);
+	ck_assert(nlines == 2 && ntoo_large == 1);
+	leaves();
 	end();
 }
 END_TEST
@@ -307,7 +318,8 @@ START_TEST(line_without_an_end)
 	begin(&known);
 	say_long(LINE_MAX_KNOWN + 1, "");
 	hears("long\n", true);
-	ck_assert(nlines == 0 && ntoo_large == 1 && nclosed == 1);
+	ck_assert(nlines == 0 && ntoo_large == 1);
+	leaves();
 	end();
 }
 END_TEST
@@ -318,7 +330,8 @@ START_TEST(last_line_too_long)
 	say_long(LINE_MAX_KNOWN + 1, "");
 	shutdown(peer, SHUT_WR);
 	hears("long\n", true);
-	ck_assert(nlines == 0 && ntoo_large == 1 && nclosed == 1);
+	ck_assert(nlines == 0 && ntoo_large == 1);
+	leaves();
 	end();
 }
 END_TEST
@@ -681,7 +694,8 @@ START_TEST(hang_up)
 	conn_hang_up(conn);
 	conn_paid(conn);
 	hears("two\n", true);
-	ck_assert_uint_eq(nclosed, 1);
+	ck_assert_uint_eq(nclosed, 0); /* it might still be sending: that is waited for */
+	leaves();
 	end();
 }
 END_TEST
@@ -703,7 +717,7 @@ START_TEST(hang_up_flushes)
 	}
 	ck_assert(eof);
 	ck_assert_uint_eq(b.len, sizeof(block));
-	ck_assert_uint_eq(nclosed, 1);
+	leaves();
 	strbuf_release(&b);
 	end();
 }

@@ -50,9 +50,9 @@ struct cmd_shutdown {
 };
 
 enum cmd_durability {
-	CMD_READS,    /* changes nothing that is kept */
+	CMD_READS,     /* changes nothing that is kept */
 	CMD_MUST_KEEP, /* if it cannot be made durable, nothing was done: error storage */
-	CMD_TRIES,    /* done all the same: "durable":false */
+	CMD_TRIES,     /* done all the same: "durable":false */
 };
 
 struct cmd_entry {
@@ -66,7 +66,7 @@ struct cmd_entry {
 };
 
 struct request {
-	TAILQ_ENTRY(request) link;	/* of its session */
+	TAILQ_ENTRY(request) link;      /* of its session */
 	TAILQ_ENTRY(request) turn_link; /* of this turn's */
 	TAILQ_ENTRY(request) wait_link; /* of the command's own list */
 	struct cmds *cmds;
@@ -77,11 +77,11 @@ struct request {
 	json_t *rid;  /* owned; NULL: none */
 	bool close;   /* the connection, after the reply */
 	bool in_turn, replied, not_durable;
-	char *text; /* owned; instead of reply: its text up to the closing brace */
-	json_t *reply;			       /* owned; until it is sent */
+	char *text;    /* owned; instead of reply: its text up to the closing brace */
+	json_t *reply; /* owned; until it is sent */
 	void (*abandon)(struct request *rq, bool lost); /* NULL: nothing to take down. lost: the
 							    connection was, else the commit failed */
-	void *state; /* the command's own */
+	void *state;                                    /* the command's own */
 };
 
 struct cmds *cmds_new(const struct cmd_world *world);
@@ -113,8 +113,8 @@ uint64_t cmds_served(const struct cmds *cs); /* requests since the start */
 void request_reply_take(struct request *rq, json_t *body);
 /* The same for a member whose text is there already. */
 void request_reply_text(struct request *rq, const char *member, const char *text);
-void request_fail(struct request *rq, enum proto_error code, const char *field, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+void request_fail(struct request *rq, enum proto_error code, const char *field, const char *fmt,
+    ...) __attribute__((format(printf, 4, 5)));
 /* The error that the rules gave, about a task. */
 void request_refuse(struct request *rq, enum proto_error code, const struct task *t);
 /* The error for -errno of runner_start() and the like. */
@@ -124,6 +124,7 @@ json_t *cmd_error_object(enum proto_error code, const char *field, const char *m
 /* A sentence for what the rules refused. */
 const char *cmd_refusal(enum proto_error code);
 
+/* The caller, as requests are recorded with him: "uid:1000"; valid as long as the connection. */
 const char *request_by(const struct request *rq);
 struct runner_caller request_caller(const struct request *rq);
 

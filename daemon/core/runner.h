@@ -35,8 +35,8 @@ struct runner_opts {
 	struct store *store;
 	struct events *events;
 	struct outlog_dir *outputs;
-	const char *spawnd; /* path of taskspawnd, or NULL: a service of its own */
-	const char *socket; /* of the daemon, for TASKCTL_SOCKET */
+	const char *spawnd;   /* path of taskspawnd, or NULL: a service of its own */
+	const char *socket;   /* of the daemon, for TASKCTL_SOCKET */
 	char *const *environ; /* the daemon's own, to be filtered for tasks */
 };
 
@@ -50,6 +50,8 @@ void runner_free(struct runner *r); /* tasks run on */
 
 const struct task_set *runner_tasks(const struct runner *r);
 const char *runner_containment(const struct runner *r); /* "cgroup" or "subreaper" */
+/* Is taskspawnd there? */
+bool runner_is_connected(const struct runner *r);
 /* Tasks that are alive: all that are not terminal. */
 uint32_t runner_live(const struct runner *r);
 
@@ -139,7 +141,8 @@ int runner_remove(struct runner *r, uint64_t id);
 /* -- shutdown -- */
 
 /* From now on starts are refused by the caller; every live task gets a cancel. */
-void runner_cancel_all(struct runner *r, enum cancel_origin origin, const json_t *msg, const char *by);
+void runner_cancel_all(
+    struct runner *r, enum cancel_origin origin, const json_t *msg, const char *by);
 /* Pierce shields: SIGKILL to all, hooks too. */
 void runner_kill_all(struct runner *r, const json_t *msg, const char *by);
 
@@ -149,8 +152,8 @@ enum wait_mode { WAIT_SHIELD, WAIT_OWN, WAIT_WATCH };
 
 enum wait_result {
 	WAIT_TASK_ENDED, /* result is the task's state; of: "task" */
-	WAIT_TIMED_OUT,	 /* of: "wait" */
-	WAIT_CANCELLED,	 /* of: "wait", by cancel_wait */
+	WAIT_TIMED_OUT,  /* of: "wait" */
+	WAIT_CANCELLED,  /* of: "wait", by cancel_wait */
 };
 
 /*
@@ -162,8 +165,8 @@ struct wait {
 	uint64_t task;
 	enum wait_mode mode;
 	int64_t timeout; /* ns from now, or RULES_NEVER */
-	const char *by;	 /* borrowed: outlives the wait */
-	void *user;	 /* for answer */
+	const char *by;  /* borrowed: outlives the wait */
+	void *user;      /* for answer */
 	void (*answer)(struct wait *w, enum wait_result result, struct task *t);
 
 	/* The runner's. */

@@ -39,6 +39,12 @@ runner_containment(const struct runner *r)
 	return spawner_containment(r->spawner);
 }
 
+bool
+runner_is_connected(const struct runner *r)
+{
+	return spawner_ready(r->spawner);
+}
+
 uint32_t
 runner_live(const struct runner *r)
 {

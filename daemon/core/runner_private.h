@@ -110,6 +110,10 @@ struct runner {
 
 /* runner.c */
 void runner_dirty(struct runner *r, struct task *t);
+void runner_clean(struct runner *r, struct task *t);
+void runner_forget_undo(struct runner *r, struct run *run);
+/* A live task leaves memory: it has ended and that is in the store, or it never came to be. */
+void runner_let_go(struct runner *r, struct task *t);
 void runner_dirty_later(struct runner *r, struct task *t); /* with the next commit, no hurry */
 void runner_due(struct runner *r, struct task *t, unsigned due);
 void runner_forget_text(struct task *t); /* it has changed */
@@ -122,6 +126,9 @@ void run_free(struct run *run);
 void runner_emit(struct runner *r, enum event_kind kind, const struct task *t, json_t *members);
 /* Take in what this task said, then: has its leader ended without our being told yet? */
 bool runner_touch(struct runner *r, struct task *t);
+
+/* runner_settle.c */
+void runner_close_barriers(struct runner *r, bool all);
 
 /* runner_exec.c: building and sending what is to be executed */
 /* New output files for a task that has its run; 0 or -errno, then none are taken. */

@@ -2,6 +2,7 @@
  * Keeps the connection to taskspawnd and turns messages and wake-ups into callbacks.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #define CONNECT_WAIT_MS 5000
 #define RETRY_MS        100 /* between attempts to connect */
+#define RETRY_FD_MS     1000
 #define WAKES_AT_ONCE   1024
 
 /* ---- slots ------------------------------------------------------------------------------- */
@@ -262,8 +264,13 @@ read_message(struct spawner *sp)
 	struct wire_in in;
 	int r = wire_recv(sp->sock, &in, sp->in);
 
-	if (r != 1)
-		return r; /* also without its descriptor (-EMFILE): a new connection brings it again */
+	/* Without its descriptor a message still tells of the run; a new connection brings it later. */
+	if (r == -EMFILE) {
+		sp->lacks_fd = true;
+		retry_soon(sp, RETRY_FD_MS);
+	} else if (r != 1) {
+		return r;
+	}
 	r = handle(sp, &in);
 	wire_in_release(&in);
 	return r < 0 ? r : 1;
@@ -333,6 +340,21 @@ start_in_background(struct spawner *sp)
 	event_add(sp->starter_ended, NULL);
 }
 
+/* Notify sockets could not be taken for want of descriptors: all come again with a new connection. */
+static void
+fetch_lacking(struct spawner *sp)
+{
+	int fd = fcntl(sp->sock, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0) {
+		retry_soon(sp, RETRY_FD_MS);
+		return;
+	}
+	close(fd);
+	sp->lacks_fd = false;
+	lost(sp);
+}
+
 static void
 on_retry(evutil_socket_t fd, short what, void *arg)
 {
@@ -340,6 +362,8 @@ on_retry(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (sp->lacks_fd && sp->sock >= 0)
+		fetch_lacking(sp);
 	if (sp->sock >= 0 || link_up(sp) == 0)
 		return;
 	start_in_background(sp);

@@ -37,7 +37,8 @@ struct spawner {
 	/* owned */
 	char *runtime_dir, *program;
 	bool use_cgroups;
-	int sock; /* -1: not connected */
+	int sock;      /* -1: not connected */
+	bool lacks_fd; /* a notify socket did not arrive */
 	struct event *readable, *writable, *wake, *retry, *starter_ended;
 	int wake_fd;
 	int starter_fd; /* pidfd of a taskspawnd that is detaching itself; -1: none */

@@ -51,7 +51,7 @@ void store_bind_text(sqlite3_stmt *s, int at, const char *text); /* NULL: null *
 /* Runs a statement that gives no rows, and makes it ready for its next use. */
 int store_run(struct store *st, sqlite3_stmt *s);
 int store_delete(struct store *st, enum statement which, uint64_t id);
-int store_begin(struct store *st);	    /* the transaction, if there is none */
+int store_begin(struct store *st);           /* the transaction, if there is none */
 int store_fail(struct store *st, int error); /* notes a failed write; returns error */
 
 #endif

@@ -71,6 +71,7 @@ unsigned conns_count(const struct conns *cs);
 /* True if nothing waits to be sent anywhere. */
 bool conns_flushed(const struct conns *cs);
 
+/* Who was found at the other end; and what the user of the connection keeps with it. */
 const struct caller *conn_caller(const struct conn *c);
 void conn_set_user(struct conn *c, void *user);
 void *conn_user(const struct conn *c);

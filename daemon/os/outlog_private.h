@@ -34,6 +34,7 @@ int outlog_open(const struct outlog_dir *dir, uint64_t number, int flags);
 uint64_t outlog_get_base(int fd);
 void outlog_set_base(int fd, uint64_t base);
 
+/* Is a watch on this file? */
 bool outlog_watched(const struct outlog_watches *ws, uint64_t number);
 void outlog_watches_free(struct outlog_watches *ws);
 

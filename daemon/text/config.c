@@ -136,8 +136,8 @@ list_add_all(struct config_list *l, const char *const items[])
 void
 config_init(struct config *c)
 {
-	static const char *const env_keep[] = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG",
-	    "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", NULL};
+	static const char *const env_keep[] = {
+	    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_*", "TZ", "TMPDIR", NULL};
 
 	memset(c, 0, sizeof(*c));
 	if (geteuid() == 0) {

@@ -303,6 +303,15 @@ jx_bool(bool b)
 }
 
 json_t *
+jx_with(const char *key, json_t *value)
+{
+	json_t *o = jx_object();
+
+	jx_set(o, key, value);
+	return o;
+}
+
+json_t *
 jx_copy(const json_t *v)
 {
 	return must(json_deep_copy(v));

@@ -39,6 +39,7 @@ json_t *jx_stringn(const char *s, size_t len);
 json_t *jx_int(int64_t n);
 json_t *jx_real(double d);
 json_t *jx_bool(bool b);
+json_t *jx_with(const char *key, json_t *value);          /* an object of one; takes the value */
 json_t *jx_copy(const json_t *v);                         /* deep */
 void jx_set(json_t *obj, const char *key, json_t *value); /* takes the value; NULL: null */
 void jx_append(json_t *arr, json_t *value);               /* takes the value; NULL: null */
