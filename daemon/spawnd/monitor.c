@@ -294,15 +294,12 @@ advance(struct monitor *m)
 static void
 signal_leader(struct monitor *m, int signo, bool cont)
 {
-	int fd;
-
-	/* Not reaped as long as leader_lives, so the pid is its own. */
-	if (!m->leader_lives || (fd = proc_open(m->rec.leader)) < 0)
+	/* Our child, and not reaped as long as leader_lives: the pid is its own. */
+	if (!m->leader_lives)
 		return;
-	proc_signal(fd, signo);
+	kill(m->rec.leader, signo);
 	if (cont)
-		proc_signal(fd, SIGCONT);
-	close(fd);
+		kill(m->rec.leader, SIGCONT);
 }
 
 static void

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "spawnd.h"
 
@@ -20,20 +21,35 @@ order_bell(struct spawnd *sd, uint32_t slot)
 		kill(run->keeper, SIGUSR1);
 }
 
+static int
+write_message(struct spawnd *sd, uint32_t slot, const struct wire_in *in)
+{
+	const uint32_t json = in->msg.count[0], text = in->msg.count[1];
+	int dir, r = 0;
+
+	if ((in->msg.arg[2] & 3) == 0)
+		return 0;
+	if ((dir = rundir_open(sd, sd->index.key[slot])) < 0)
+		return -errno;
+	if (in->msg.arg[2] & 1)
+		r = rundir_write(dir, "cancel.json", in->payload, json);
+	if (in->msg.arg[2] & 2 && r == 0)
+		r = rundir_write(dir, "cancel.msg", in->payload + json, text);
+	close(dir);
+	return r;
+}
+
 static void
 order_deliver(struct spawnd *sd, uint32_t slot, const struct wire_in *in)
 {
 	struct stat_orders *o = &sd->sf.slots[slot].orders;
 	const uint32_t json = in->msg.count[0], text = in->msg.count[1];
-	int r = 0, signo = in->msg.arg[0];
+	int r, signo = in->msg.arg[0];
 
 	if ((uint64_t)json + text > in->msg.size)
 		return;
 	/* The message comes before the signal; where it cannot be written the signal comes all the same. */
-	if (in->msg.arg[2] & 1)
-		r = rundir_write(sd, sd->index.key[slot], "cancel.json", in->payload, json);
-	if (in->msg.arg[2] & 2 && r == 0)
-		r = rundir_write(sd, sd->index.key[slot], "cancel.msg", in->payload + json, text);
+	r = write_message(sd, slot, in);
 	if (r < 0)
 		spawnd_log("task %" PRIu64 ": its cancel message could not be written: %s",
 		    in->msg.task, strerror(-r));

@@ -36,7 +36,7 @@ rundir_of_task(const char *runtime_dir, struct stat_key key)
 	return access(path, F_OK) == 0 ? task : key;
 }
 
-static int
+int
 rundir_open(struct spawnd *sd, struct stat_key key)
 {
 	char name[RUNDIR_NAMES];
@@ -89,29 +89,34 @@ write_file(int fd, const char *data, size_t size)
 	return 0;
 }
 
+static int
+create(int dir, const char *name)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(dir, name, flags, 0600);
+
+	if (fd < 0 && errno == EEXIST) { /* left by a taskspawnd that was killed, or put there */
+		unlinkat(dir, name, 0);
+		fd = openat(dir, name, flags, 0600);
+	}
+	return fd < 0 ? -errno : fd;
+}
+
 int
-rundir_write(
-    struct spawnd *sd, struct stat_key key, const char *name, const char *data, size_t size)
+rundir_write(int dir, const char *name, const char *data, size_t size)
 {
 	char tmp[64];
-	int r, fd, dir = rundir_open(sd, key);
+	int r, fd;
 
-	if (dir < 0)
-		return -errno;
 	snprintf(tmp, sizeof tmp, ".%s.new", name);
-	unlinkat(dir, tmp, 0);
-	fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (fd < 0) {
+	if ((fd = create(dir, tmp)) < 0)
+		return fd;
+	r = write_file(fd, data, size);
+	close(fd);
+	if (r == 0 && renameat(dir, tmp, dir, name) < 0)
 		r = -errno;
-	} else {
-		r = write_file(fd, data, size);
-		close(fd);
-		if (r == 0 && renameat(dir, tmp, dir, name) < 0)
-			r = -errno;
-		if (r < 0)
-			unlinkat(dir, tmp, 0);
-	}
-	close(dir);
+	if (r < 0)
+		unlinkat(dir, tmp, 0);
 	return r;
 }
 

@@ -136,10 +136,10 @@ void rundir_name(char name[RUNDIR_NAMES], struct stat_key key);
 /* Makes the directory with a bound notify socket in it; returns the socket or -errno. */
 /* Whose directory a run is told of: its task's own run's, or, after a reboot, its own. */
 struct stat_key rundir_of_task(const char *runtime_dir, struct stat_key key);
+int rundir_open(struct spawnd *sd, struct stat_key key); /* descriptor, or -1 with errno */
 int rundir_make(struct spawnd *sd, struct stat_key key);
 /* Replaces a file in it; both names are fixed. -errno where that failed. */
-int rundir_write(
-    struct spawnd *sd, struct stat_key key, const char *name, const char *data, size_t size);
+int rundir_write(int dir, const char *name, const char *data, size_t size);
 void rundir_remove(struct spawnd *sd, struct stat_key key);
 void rundir_sweep(struct spawnd *sd); /* directories without a record */
 bool rundir_is_helper(struct spawnd *sd, pid_t pid, bool ended);
