@@ -59,7 +59,7 @@ CLIENT_STATIC := $(patsubst %.c,$(BUILD)/static/%.o,$(wildcard client/*.c) daemo
                daemon/base/clock.c daemon/base/utf8.c daemon/text/value.c)
 SPAWND_OBJS := $(patsubst %.c,$(BUILD)/static/%.o,$(SPAWND_SRCS))
 
-.PHONY: all check unit e2e scenarios asan demo bench lint install uninstall clean fmt tests
+.PHONY: all faults check unit e2e scenarios asan demo bench lint install uninstall clean fmt tests
 .SECONDARY:
 all: $(BUILD)/taskctld $(BUILD)/taskspawnd $(BUILD)/taskctl
 
@@ -113,12 +113,15 @@ $(BUILD)/examples/%: examples/%.c
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
 tests: all $(CHECKS) $(HELPERS) $(EXAMPLES)
+# A daemon whose storage can be made to fail, for one of the end-to-end tests.
+faults:
+	@$(MAKE) --no-print-directory CC=cc SAN= FAULTS=1 all
 # Everything: unit tests, end-to-end tests, scenarios, and the checks of the tree.
-check: tests
+check: tests faults
 	@python3 tests/run.py --build $(BUILD)
 unit: tests
 	@python3 tests/run.py --build $(BUILD) unit
-e2e: tests
+e2e: tests faults
 	@python3 tests/run.py --build $(BUILD) e2e
 scenarios: tests
 	@python3 tests/run.py --build $(BUILD) scenarios

@@ -653,15 +653,16 @@ END_TEST
 
 START_TEST(rubbish_is_refused)
 {
+	static const char half_good[] =
+	    "{\"error\":\"kept\",\"holders\":[{\"holder\":\"a\",\"msg\":{}}],"
+	    "\"request\":[{\"n\":1,\"by\":\"x\",\"msg\":[]}],\"hooks\":[{\"kind\":-1}]}";
 	static const char *const rubbish[] = {"{\"grace\":\"10\"}", "{\"grace\":1.5}",
 	    "{\"keep\":1}", "{\"keep\":null}", "{\"outcome\":99}", "{\"outcome\":-1}",
 	    "{\"context\":11}", "{\"stage\":1000}", "{\"stage\":-1}", "{\"exit_kind\":3}",
 	    "{\"exit_kind\":-1}", "{\"progress\":\"x\"}", "{\"pid\":[]}",
 	    "{\"hooks\":[{\"kind\":9,\"state\":0}]}",
 	    "{\"hooks\":[{\"kind\":0,\"state\":0},{\"kind\":0,\"state\":7}]}",
-	    "{\"hooks\":[{\"kind\":0,\"state\":0,\"stage\":-3}]}", "{\"hooks\":[3]}",
-	    "{\"error\":\"kept\",\"holders\":[{\"holder\":\"a\",\"msg\":{}}],"
-	    "\"request\":[{\"n\":1,\"by\":\"x\",\"msg\":[]}],\"hooks\":[{\"kind\":-1}]}"};
+	    "{\"hooks\":[{\"kind\":0,\"state\":0,\"stage\":-3}]}", "{\"hooks\":[3]}", half_good};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rubbish); i++) {
 		struct task *t = task_new(1);
@@ -677,11 +678,12 @@ END_TEST
 /* What is strange but harmless is taken, and does not harm the one who uses it. */
 START_TEST(strange_lists)
 {
+	static const char many[] =
+	    "{\"leftover\":[{\"comm\":\"0123456789012345678901234567890123456789\"}],"
+	    "\"leftovers\":4000000000}";
 	static const char *const strange[] = {"{\"request\":7,\"holders\":\"x\",\"hooks\":{}}",
 	    "{\"request\":[null,1,{}],\"holders\":[null,1,{}]}",
-	    "{\"leftover\":[1,{\"pid\":\"x\",\"comm\":3}],\"leftovers\":-1}",
-	    "{\"leftover\":[{\"comm\":\"0123456789012345678901234567890123456789\"}],"
-	    "\"leftovers\":4000000000}",
+	    "{\"leftover\":[1,{\"pid\":\"x\",\"comm\":3}],\"leftovers\":-1}", many,
 	    "{\"error\":1,\"status\":[],\"cwd\":{},\"by\":null,\"nobody\":\"knows\"}"};
 
 	for (size_t i = 0; i < ARRAY_SIZE(strange); i++) {

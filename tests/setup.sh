@@ -4,7 +4,7 @@
 set -eu
 
 build="make gcc libc6-dev pkg-config libevent-dev libjansson-dev libsqlite3-dev musl-tools"
-test="check python3 netcat-openbsd netcat-traditional ncat socat busybox curl inetutils-telnet clang clang-format-14 cppcheck"
+test="check python3 netcat-openbsd netcat-traditional ncat socat busybox curl clang clang-format-14 cppcheck"
 
 packages=
 for group in ${*:-build test}; do

@@ -115,10 +115,6 @@ class Netcat(harness.Case):
         self.check(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/%d; cat >&3; cat <&3"
                     % self.d.port], CLOSING)
 
-    @needs("telnet")
-    def test_telnet(self):
-        self.check(["telnet"] + self.tcp(), CLOSING, end=False)
-
     @needs("curl")
     def test_curl_is_turned_away(self):
         p = subprocess.run(["curl", "-s", "-m", "5", "-d", START,
