@@ -116,27 +116,38 @@ open_store(struct server *s)
 	return 0;
 }
 
-/* taskspawnd lies beside us in the build tree, and in LIBEXECDIR when installed. */
+/* A path from the directory that our own program lies in, if there is a program; NULL: there is none. */
+static char *
+beside_us(const char *relative)
+{
+	char self[4096], *slash, *path;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n <= 0)
+		return NULL;
+	self[n] = '\0';
+	if ((slash = strrchr(self, '/')) != NULL)
+		*slash = '\0';
+	path = xasprintf("%s/%s", self, relative);
+	if (access(path, X_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
+}
+
+/* taskspawnd lies beside us in the build tree, and in libexec when installed. */
 static char *
 find_spawnd(const struct config *c)
 {
-	char self[4096];
-	ssize_t n;
-	char *path, *slash;
+	char *path;
 
 	if (c->spawnd_external)
 		return NULL;
 	if (c->spawnd != NULL)
 		return xstrdup(c->spawnd);
-	if ((n = readlink("/proc/self/exe", self, sizeof(self) - 1)) > 0) {
-		self[n] = '\0';
-		if ((slash = strrchr(self, '/')) != NULL)
-			*slash = '\0';
-		path = xasprintf("%s/taskspawnd", self);
-		if (access(path, X_OK) == 0)
-			return path;
-		free(path);
-	}
+	if ((path = beside_us("taskspawnd")) != NULL ||
+	    (path = beside_us("../libexec/taskctl/taskspawnd")) != NULL)
+		return path;
 	return xstrdup(TASKCTL_LIBEXECDIR "/taskspawnd");
 }
 

@@ -195,7 +195,7 @@ is_in_use(void *ctx, uint64_t number)
 {
 	const struct in_use *u = ctx;
 
-	return bsearch(&number, u->number, u->n, sizeof(number), compare) != NULL;
+	return u->n > 0 && bsearch(&number, u->number, u->n, sizeof(number), compare) != NULL;
 }
 
 /* Output files that no task owns: a crash came between the file and its task. */

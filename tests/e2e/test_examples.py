@@ -99,14 +99,14 @@ class Worker:
         self.assertEqual(task["cancel"]["msg"], "stop")
 
     def test_times_out_after_its_cleanup(self):
-        id = self.begin("reraise", timeout=1)
+        id = self.begin("reraise", timeout=2.5)
         task = self.c.ended(id)
         self.assertEqual((task["state"], task["expired"]), ("timed_out", True))
         self.assertFalse(task["forced"])
         self.clean(id, "no reason given")
 
     def test_returns_although_its_time_is_over(self):
-        id = self.begin("return", timeout=1)
+        id = self.begin("return", timeout=2.5)
         task = self.c.ended(id)
         self.assertEqual((task["state"], task["result"]), ("done", "Canceled"))
         self.assertIs(task["expired"], True)
