@@ -20,6 +20,8 @@
 #define RETRY_FD_MS     1000
 #define WAKES_AT_ONCE   1024
 
+static void retry_soon(struct spawner *sp, int ms);
+
 /* ---- slots ------------------------------------------------------------------------------- */
 
 void
@@ -44,6 +46,33 @@ slot_key(const struct spawner *sp, uint32_t slot)
 	return (struct run_key){.task = sp->index->key[slot].task, .run = sp->index->key[slot].run};
 }
 
+static bool
+has_descriptors(const struct spawner *sp)
+{
+	int fd = fcntl(sp->sock, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return true;
+}
+
+/*
+ * The end of a run must not be told before what it has said can be read: where its notify socket did
+ * not arrive and can be had now, that comes first, with a new connection.
+ */
+static bool
+waits_for_socket(struct spawner *sp, uint32_t slot)
+{
+	struct stat_record rec;
+
+	if (!sp->known[slot].lacks || sp->sock < 0 || !stat_read(&sp->sf.slots[slot], &rec) ||
+	    rec.phase < STAT_LEADER_ENDED || !has_descriptors(sp))
+		return false;
+	retry_soon(sp, 0);
+	return true;
+}
+
 static void
 changed(struct spawner *sp, uint32_t slot)
 {
@@ -52,7 +81,7 @@ changed(struct spawner *sp, uint32_t slot)
 	if (slot >= STATFILE_SLOTS)
 		return;
 	k = &sp->known[slot];
-	if (k->used && k->told)
+	if (k->used && k->told && !waits_for_socket(sp, slot))
 		sp->cb.changed(sp->ctx, slot_key(sp, slot));
 	else /* its notify socket is still under way; perhaps its key, too */
 		k->changed = true;
@@ -226,6 +255,7 @@ notified(struct spawner *sp, struct wire_in *in)
 	k->told = true;
 	k->changed = false;
 	fd = wire_take_fd(in, 0);
+	k->lacks = fd < 0 && in->lost_fds;
 	if (fd >= 0)
 		sp->cb.notify_fd(sp->ctx, slot_key(sp, slot), fd);
 	if (pending)
@@ -344,13 +374,10 @@ start_in_background(struct spawner *sp)
 static void
 fetch_lacking(struct spawner *sp)
 {
-	int fd = fcntl(sp->sock, F_DUPFD_CLOEXEC, 0);
-
-	if (fd < 0) {
+	if (!has_descriptors(sp)) {
 		retry_soon(sp, RETRY_FD_MS);
 		return;
 	}
-	close(fd);
 	sp->lacks_fd = false;
 	lost(sp);
 }

@@ -28,6 +28,7 @@ struct known {
 	bool used;    /* its key is in the index */
 	bool told;    /* notify_fd has come, or will not */
 	bool changed; /* a change that waits for that */
+	bool lacks;   /* it came without its descriptor: there was none left */
 };
 
 struct spawner {
