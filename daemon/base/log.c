@@ -43,12 +43,6 @@ log_set_level(enum log_level level)
 	state.level = level;
 }
 
-enum log_level
-log_get_level(void)
-{
-	return state.level;
-}
-
 bool
 log_journal_attached(void)
 {

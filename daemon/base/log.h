@@ -15,7 +15,6 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 
 void log_init(enum log_level level, bool journal_prefixes);
 void log_set_level(enum log_level level);
-enum log_level log_get_level(void);
 
 /* True if stderr is the journal's ($JOURNAL_STREAM names its device and inode). */
 bool log_journal_attached(void);

@@ -338,12 +338,3 @@ listeners_describe(const struct listeners *ls, struct strbuf *out)
 		}
 	}
 }
-
-const char *
-listeners_unix_path(const struct listeners *ls)
-{
-	for (size_t i = 0; i < ls->n; i++)
-		if (ls->item[i].path != NULL)
-			return ls->item[i].path;
-	return NULL;
-}

@@ -29,7 +29,5 @@ int listeners_add_fd_take(struct listeners *ls, int fd); /* opened by the servic
 void listeners_stop(struct listeners *ls); /* accept no more */
 /* Where it listens, into an empty buffer: "127.0.0.1:8275, unix:/run/…". */
 void listeners_describe(const struct listeners *ls, struct strbuf *out);
-/* The path of a Unix socket it listens on, or NULL. */
-const char *listeners_unix_path(const struct listeners *ls);
 
 #endif

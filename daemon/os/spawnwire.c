@@ -22,8 +22,8 @@ union control {
 	char buf[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))];
 };
 
-static int
-write_all(int fd, const char *data, size_t size)
+int
+wire_write_all(int fd, const char *data, size_t size)
 {
 	while (size > 0) {
 		ssize_t n = write(fd, data, size);
@@ -45,7 +45,7 @@ wire_memfd(const void *payload, size_t size)
 
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, payload, size);
+	r = wire_write_all(fd, payload, size);
 	if (r == 0 && fcntl(fd, F_ADD_SEALS, SEALS) < 0)
 		r = -errno;
 	if (r < 0) {

@@ -88,4 +88,7 @@ void wire_in_release(struct wire_in *in);
 struct sockaddr_un;
 int wire_address(struct sockaddr_un *ret, const char *dir, const char *name);
 
+/* Writes all of it to a file; 0 or -errno. */
+int wire_write_all(int fd, const char *data, size_t size);
+
 #endif

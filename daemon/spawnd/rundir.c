@@ -74,22 +74,6 @@ rundir_make(struct spawnd *sd, struct stat_key key)
 }
 
 static int
-write_file(int fd, const char *data, size_t size)
-{
-	while (size > 0) {
-		ssize_t n = write(fd, data, size);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		data += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
-static int
 create(int dir, const char *name)
 {
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
@@ -111,7 +95,7 @@ rundir_write(int dir, const char *name, const char *data, size_t size)
 	snprintf(tmp, sizeof tmp, ".%s.new", name);
 	if ((fd = create(dir, tmp)) < 0)
 		return fd;
-	r = write_file(fd, data, size);
+	r = wire_write_all(fd, data, size);
 	close(fd);
 	if (r == 0 && renameat(dir, tmp, dir, name) < 0)
 		r = -errno;
